@@ -8,7 +8,7 @@ import { type OutageRetry, retryQuota } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
 
-/** How the lines of an import were dealt with. */
+/** The numbers of lines of an import, by what became of them. */
 export interface ImportCounts {
   readonly lines: number;
   readonly created: number;
@@ -103,7 +103,7 @@ export class BatchImporter {
       expiresAt: token.expiresAt,
       reason: token.reason ?? reason,
     }));
-    const allowRawTokensAsJtis = items.some(isOfRawToken);
+    const allowRawTokensAsJtis = items.some(hasRawToken);
     const { results } = await outageRetry.run(() =>
       retryQuota(session.io, () =>
         session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.callOptions),
@@ -132,8 +132,8 @@ export class BatchImporter {
   }
 }
 
-/** Whether the jti is a raw token. Entries made by an older version of the service may have such jtis. */
-export function isOfRawToken({ token }: TokenItem): boolean {
+/** Entries made by an older version of the service may have raw tokens as jtis. */
+export function hasRawToken({ token }: TokenItem): boolean {
   return isRawToken(token.jti);
 }
 

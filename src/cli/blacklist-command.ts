@@ -3,6 +3,7 @@ import {
   type BlacklistResponse,
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ignoringErrors } from "../client/client-error.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
 import { certainlyChangedNothing, EXIT, UsageError } from "./errors.ts";
@@ -116,11 +117,7 @@ async function blacklistJwt(
 async function hasNoExpiry(token: string): Promise<boolean> {
   // Imported here, because no other command needs this module.
   const { unverifiedClaims } = await import("../auth/verify.ts");
-  try {
-    return unverifiedClaims(token).exp === undefined;
-  } catch {
-    return false;
-  }
+  return ignoringErrors(() => unverifiedClaims(token).exp === undefined) === true;
 }
 
 /** Resolves to the exit code. Durations such as `1h` count from `now`, the same for all tokens. */

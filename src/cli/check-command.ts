@@ -1,7 +1,6 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, Option } from "commander";
-import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { type Freshness, requestFor } from "../client/checked-tokens.ts";
 import { clampedToTimer } from "../time/clock.ts";
 import { EXIT, UsageError } from "./errors.ts";
 import { InputWarnings } from "./input-warnings.ts";
@@ -126,7 +125,8 @@ async function checkTokens(session: Session, options: CheckOptions, tokens: Inpu
   const warnings = new InputWarnings((line) => session.note(line));
   const batches = tokenBatches(session, tokens, (batch) => {
     warnings.checkJtis(batch);
-    return client.isBlacklisted({ jtis: batch.map(({ jti }) => jti), freshness }, callOptions);
+    const jtis = batch.map(({ jti }) => jti);
+    return client.isBlacklisted(requestFor(jtis, freshness), callOptions);
   });
   for await (const result of batches) {
     if ("error" in result) {
@@ -165,12 +165,8 @@ function exitCode(counts: { blacklisted: number; unknown: number }, failed?: num
   return failed ?? (counts.unknown > 0 ? EXIT.unavailable : EXIT.ok);
 }
 
-type Freshness = NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
-
 function freshnessOf({ maxStaleness, atLeastRevision }: CheckOptions): Freshness {
-  if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
   // The contract limits durations to ten thousand years, and a staleness above a few weeks makes no difference.
-  if (maxStaleness !== undefined)
-    return { case: "maxStaleness", value: durationFromMs(clampedToTimer(maxStaleness)) };
-  return { case: undefined };
+  const maxStalenessMs = maxStaleness === undefined ? undefined : clampedToTimer(maxStaleness);
+  return { maxStalenessMs, atLeastRevision };
 }

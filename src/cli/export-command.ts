@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { malformedAnswer } from "../client/client-error.ts";
-import { PageTokens } from "../client/listing.ts";
+import { SeenPageTokens } from "../client/listing.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { terminalJson } from "../text/terminal-text.ts";
 import { EXIT, UsageError } from "./errors.ts";
@@ -92,7 +92,7 @@ async function exportToStandardOutput(session: Session, filter: ListFilter): Pro
   const { output } = session;
   const sink = { write: (text: string) => output.write(text) };
   const count = await exportPages(session, { filter, pageToken: "", count: 0, sink });
-  if (output.closed) {
+  if (output.isClosed) {
     // A partial backup must not look like a complete one.
     session.note("error: standard output was closed before all entries were written");
     return EXIT.failed;
@@ -138,10 +138,10 @@ async function exportPages(
         return page;
       });
   };
-  const pageTokens = new PageTokens(pageToken ?? "");
+  const pageTokens = new SeenPageTokens(pageToken ?? "");
   let total = count;
   let next = pageToken === null ? undefined : fetch(pageToken);
-  while (next !== undefined && !output.closed) {
+  while (next !== undefined && !output.isClosed) {
     const { tokens, nextPageToken } = await next();
     next = pageTokens.accept(nextPageToken) === "" ? undefined : fetch(nextPageToken);
     total += tokens.length;

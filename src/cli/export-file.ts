@@ -29,10 +29,7 @@ export class ExportFile {
   #state: State;
   #savedAt: number;
 
-  private constructor(
-    path: string,
-    { handle, clock, state }: { handle: FileHandle; clock: Clock; state: State },
-  ) {
+  private constructor(path: string, handle: FileHandle, { clock, state }: { clock: Clock; state: State }) {
     this.#path = path;
     this.#handle = handle;
     this.#clock = clock;
@@ -41,14 +38,12 @@ export class ExportFile {
   }
 
   /** Throws a UsageError if the file cannot be written, or another export to it was begun. */
-  static async create(
-    path: string,
-    { filter, clock }: { filter: ListFilter; clock: Clock },
-  ): Promise<ExportFile> {
+  static async create(path: string, options: { filter: ListFilter; clock: Clock }): Promise<ExportFile> {
+    const { filter, clock } = options;
     await expectReplaceable(path);
     const handle = await openPart(path, createPrivateFile);
     const state: State = { version: 1, filter, pageToken: "", count: 0, bytes: 0 };
-    const file = new ExportFile(path, { handle, clock, state });
+    const file = new ExportFile(path, handle, { clock, state });
     await file.#saveState();
     return file;
   }
@@ -67,18 +62,15 @@ export class ExportFile {
     }
     // Removes what was written after the state; it is fetched again.
     await handle.truncate(state.bytes);
-    return new ExportFile(path, { handle, clock, state });
+    return new ExportFile(path, handle, { clock, state });
   }
 
   get position(): Pick<State, "filter" | "pageToken" | "count"> {
     return this.#state;
   }
 
-  /** Appends `text`, the page before that of `nextPageToken`; empty: the last page. `count` includes its entries. */
-  async write(
-    text: string,
-    { nextPageToken, count }: { readonly nextPageToken: string; readonly count: number },
-  ): Promise<void> {
+  /** Appends `text`, one page. `nextPageToken` is empty after the last page; `count` includes the entries of this one. */
+  async write(text: string, page: { readonly nextPageToken: string; readonly count: number }): Promise<void> {
     const bytes = Buffer.from(text);
     let at = this.#state.bytes;
     for (let written = 0; written < bytes.length; ) {
@@ -86,7 +78,7 @@ export class ExportFile {
       written += bytesWritten;
       at += bytesWritten;
     }
-    this.#state = { ...this.#state, pageToken: nextPageToken || null, count, bytes: at };
+    this.#state = { ...this.#state, pageToken: page.nextPageToken || null, count: page.count, bytes: at };
     if (this.#clock.monotonic() - this.#savedAt >= STATE_INTERVAL_MS) await this.#saveState();
   }
 

@@ -61,11 +61,11 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
     const fromVariable = () => addressFrom("ADMIN_ADDRESS", io.env, { parse: hostPort, command });
     const address = parseHostPort(adminAddress ?? fromVariable() ?? DEFAULT_ADDRESS);
     // The clock's timers do not keep the process alive, and between two requests nothing else does.
-    const awake = setInterval(() => {}, 60_000);
+    const keepAlive = setInterval(() => {}, 60_000);
     try {
       exit(await untilServing(address, { io, timeoutMs: timeout, waitMs: wait }));
     } finally {
-      clearInterval(awake);
+      clearInterval(keepAlive);
     }
   });
 }

@@ -57,6 +57,11 @@ const OPTION_HINTS: readonly (readonly [tried: RegExp, commands: RegExp, hint: s
   ],
   [/^--(file|out|output-file|to)$/, /^export$/, "Set the file with --output."],
   [
+    /^--(address|port)$/,
+    /^health$/,
+    "health uses the admin address, not the gRPC address: --admin-address 127.0.0.1:9464.",
+  ],
+  [
     /^--(host|port|server|url|endpoint|target)$/,
     /^(blacklist|check|list|prune|export|import)$/,
     "Set the service's address with --address: host:port.",
@@ -66,16 +71,12 @@ const OPTION_HINTS: readonly (readonly [tried: RegExp, commands: RegExp, hint: s
 /** A line for the operator about what the arguments rejected by commander probably meant; undefined if unknown. */
 export function hintFor({ code, message }: CommanderError, argv: readonly string[]): string | undefined {
   const command = argv.find((argument) => !argument.startsWith("-")) ?? "";
-  switch (code) {
-    case "commander.unknownCommand":
-      return forCommand(command);
-    case "commander.unknownOption":
-      return forOption(/unknown option '([^'=]*)/.exec(message)?.[1] ?? "", command);
-    case "commander.excessArguments":
-      return command === "serve" ? forServe("") : ARGUMENT_HINTS[command];
-    default:
-      return undefined;
+  if (code === "commander.unknownCommand") return forCommand(command);
+  if (code === "commander.unknownOption") {
+    return forOption(/unknown option '([^'=]*)/.exec(message)?.[1] ?? "", command);
   }
+  if (code !== "commander.excessArguments") return undefined;
+  return command === "serve" ? forServe("") : ARGUMENT_HINTS[command];
 }
 
 function forCommand(word: string): string | undefined {
@@ -92,19 +93,9 @@ function forCommand(word: string): string | undefined {
 function forOption(option: string, command: string): string | undefined {
   const meant = OPTION_HINTS.find(([tried, commands]) => tried.test(option) && commands.test(command));
   if (meant !== undefined) return meant[2];
-  switch (command) {
-    case "serve":
-      return forServe(option);
-    case "health":
-      return option === "--address" || option === "--port"
-        ? "health uses the admin address, not the gRPC address: --admin-address 127.0.0.1:9464."
-        : undefined;
-    case "blacklist":
-    case "check":
-      return `Put a jti that begins with a hyphen after --, and options before it: token-blacklist ${command} [options] -- JTI`;
-    default:
-      return undefined;
-  }
+  if (command === "serve") return forServe(option);
+  if (command !== "blacklist" && command !== "check") return undefined;
+  return `Put a jti that begins with a hyphen after --, and options before it: token-blacklist ${command} [options] -- JTI`;
 }
 
 function forServe(option: string): string {

@@ -8,14 +8,14 @@ import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf }
 
 /** The progress of an import. */
 export interface ImportProgress {
-  /** The number of the last line that is done with all lines before it: stored, expired or refused. 0: none. */
+  /** All lines up to the one with this number are done: stored, expired or refused. 0: none. */
   readonly line: number;
   /** The digest of those lines. */
   readonly digest: string;
   readonly counts: ImportCounts;
 }
 
-/** Bounds what is sent again after a kill. */
+/** How often the progress is written, which bounds what is sent again after a kill. */
 const SAVE_INTERVAL_MS = 1000;
 
 /** A file that holds the progress of an import for `--resume`. It is deleted once the whole input has been read. */
@@ -40,12 +40,12 @@ export class ImportCheckpoint {
    */
   static async open(
     path: string,
-    options: { clock: Clock; progress: ImportProgress },
+    start: { clock: Clock; progress: ImportProgress },
   ): Promise<ImportCheckpoint> {
-    const checkpoint = new ImportCheckpoint(path, options);
+    const checkpoint = new ImportCheckpoint(path, start);
     try {
       for (const written of [path, temporaryPathOf(path)]) await expectCheckpoint(written);
-      await checkpoint.#write(options.progress);
+      await checkpoint.#write(start.progress);
     } catch (error) {
       if (error instanceof UsageError) throw error;
       const { code } = error as NodeJS.ErrnoException;
@@ -80,7 +80,7 @@ export class ImportCheckpoint {
     this.#savedAt = this.#clock.monotonic();
   }
 
-  /** Called when the import ends before the input does. If no line is done there is nothing to resume, and the file is deleted. */
+  /** Called if the import ends before the input does. If no line is done there is nothing to resume, and the file is deleted. */
   async keep(): Promise<void> {
     const progress = this.#latest ?? this.#initial;
     if (progress.line === 0) await this.remove();

@@ -5,9 +5,9 @@ import { MAX_REASON_BYTES } from "../limits.ts";
 import {
   BatchImporter,
   COUNT_NAMES,
+  hasRawToken,
   type ImportCounts,
   type ImportedBatch,
-  isOfRawToken,
   NO_COUNTS,
   storedCount,
   sumOf,
@@ -181,7 +181,7 @@ async function importAll(
     }
     counts = sumOf(counts, { ...output.counts, lines: batch.items.length });
     progress.add(batch.items.length);
-    // Beyond a failed batch, a line is no longer proof that all lines before it are done.
+    // After a failed batch, not all lines before this one are done.
     const line = batch.items.at(-1)?.line;
     if (failures.exitCode === undefined && line !== undefined)
       await checkpoint?.record({ line, digest: batch.digest, counts });
@@ -199,7 +199,7 @@ const RAW_TOKEN =
   "is a raw token, which an older version accepted as a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
 
 function rawTokensIn(items: readonly ImportItem[]): number[] {
-  return items.flatMap((item) => ("token" in item && isOfRawToken(item) ? [item.line] : []));
+  return items.flatMap((item) => ("token" in item && hasRawToken(item) ? [item.line] : []));
 }
 
 async function* withDigests(
@@ -219,7 +219,7 @@ async function importBatch(importer: BatchImporter, { items }: Batch): Promise<I
   return { counts: { ...counts, refused: all.length }, refused: all.sort((a, b) => a.line - b.line) };
 }
 
-/** The message if no line is certain to have been dealt with. */
+/** The message if no further line is certainly done. */
 function nothingImported(setup: { changedNothing: boolean; isResumable: boolean }): string {
   const again = setup.isResumable ? "Continue with --resume" : "Repeat the command";
   if (setup.changedNothing) return `Nothing was imported. ${again} once the cause is fixed.`;

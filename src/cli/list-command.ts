@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { PageTokens } from "../client/listing.ts";
+import { SeenPageTokens } from "../client/listing.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./errors.ts";
@@ -79,7 +79,7 @@ async function printPages(
   const progress = session.progress("listed", { printsRows: true });
   const filter = listFilter(options);
   let shown = 0;
-  const pageTokens = new PageTokens();
+  const pageTokens = new SeenPageTokens();
   let pageToken = "";
   for (;;) {
     // One entry more than is shown tells whether there are more.
@@ -90,7 +90,7 @@ async function printPages(
     shown += wanted.length;
     progress.add(wanted.length);
     if (page.tokens.length > wanted.length) return { shown, more: true };
-    if (page.nextPageToken === "" || output.closed) return { shown, more: false };
+    if (page.nextPageToken === "" || output.isClosed) return { shown, more: false };
     pageToken = pageTokens.accept(page.nextPageToken);
   }
 }

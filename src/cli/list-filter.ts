@@ -70,7 +70,7 @@ export function warnOfLikelyMistakes({ jti = [] }: ListFilterOptions, session: S
   );
 }
 
-/** The end of a sentence that says that a filter matches nothing, with the reason if known. */
+/** The end of a message that says that a filter matches nothing: the reason if known, and a full stop. */
 export function reasonForNone({ createdAfter }: Pick<ListFilter, "createdAfter">, now: EpochMs): string {
   const isAhead = createdAfter !== undefined && nanosOf(createdAfter) > BigInt(now) * 1_000_000n;
   return isAhead ? ": --created-after is in the future." : ".";

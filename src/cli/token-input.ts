@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
@@ -40,12 +40,7 @@ export function inputTokens(jtis: readonly string[], stdin: Readable): InputToke
 
 /** A token that has been read already. */
 export function oneToken(token: InputToken): InputTokens {
-  return {
-    groups: (async function* () {
-      yield [token];
-    })(),
-    total: 1,
-  };
+  return { groups: Readable.from([[token]]), total: 1 };
 }
 
 async function* readTokens(jtis: readonly string[], stdin: Readable): AsyncGenerator<InputToken[]> {
@@ -108,7 +103,7 @@ function parseObject(text: string, origin: string): Record<string, unknown> {
   }
 }
 
-/** `place` names the jti in a message about it: `origin`, or a field of the line. */
+/** `place` is what messages call the jti: `origin`, or a field of the line. */
 function validJti(text: string, origin: string, place = origin): string {
   refuseRawToken(text, origin);
   return expectValid(storedJtiProblem(text), text, place);

@@ -1,6 +1,7 @@
 import { isIPv4 } from "node:net";
 import { parseHostPort } from "../connections/host-port.ts";
 import { settingProblem } from "../text/setting-text.ts";
+import { ignoringErrors } from "./client-error.ts";
 
 const EXAMPLE = "host:port, such as 127.0.0.1:50051";
 
@@ -46,19 +47,11 @@ function hostPortProblem(text: string): string | undefined {
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
     return "must end with a port, a number from 1 to 65535";
   }
-  const host = hostOf(text);
+  const host = ignoringErrors(() => parseHostPort(text).host);
   if (host === undefined) return `must be ${EXAMPLE} or [::1]:50051`;
   if (/^(undefined|null|NaN|true|false)$/.test(host)) {
     return "has a word of JavaScript for its host: a variable was probably not set";
   }
   if (/^[\d.]+$/.test(host) && !isIPv4(host)) return "must have an IPv4 address of four numbers up to 255";
   return undefined;
-}
-
-function hostOf(text: string): string | undefined {
-  try {
-    return parseHostPort(text).host;
-  } catch {
-    return undefined;
-  }
 }

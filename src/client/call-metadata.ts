@@ -1,6 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
 import { MAX_QUESTION_METADATA, MAX_QUESTION_METADATA_BYTES } from "../limits.ts";
-import { ignoringErrors } from "./telemetry.ts";
+import { ignoringErrors } from "./client-error.ts";
 
 /**
  * Returns metadata for a call, such as `traceparent`. Called when `blacklist`, `list` or `prune` makes a call, and for checks when

@@ -1,14 +1,12 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_BATCH, MAX_CALL_ATTEMPTS, MAX_PENDING_CHECKS } from "../limits.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
 import type { MetadataProvider } from "./call-metadata.ts";
-import { indexOfToken, requestFor } from "./checked-tokens.ts";
+import { type Freshness, indexOfToken, requestFor } from "./checked-tokens.ts";
 import { asClientError, ClientError, notFresh } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
-import { CheckGroup, type Freshness, type PendingCheck } from "./pending-checks.ts";
+import { CheckGroup, type PendingCheck } from "./pending-checks.ts";
 import { pause, remapCancellation, retryDelay } from "./retry.ts";
 import type { RpcClient } from "./rpc-client.ts";
 import type { ClientMetrics } from "./telemetry.ts";
@@ -48,7 +46,7 @@ export interface CallAttempt {
 /** The checks of one freshness, and the calls that carry them. */
 interface Lane {
   readonly key: string | number;
-  readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
+  readonly freshness: Freshness;
   /** The checks that wait for a call. */
   readonly queue: CheckGroup[];
   readonly calls: SharedRounds<CheckGroup>;
@@ -99,7 +97,8 @@ export class CheckBatcher {
     for (const { queue } of this.#lanes.values()) queue.length = 0;
   }
 
-  #laneFor({ maxStalenessMs, atLeastRevision }: Freshness): Lane | undefined {
+  #laneFor(freshness: Freshness): Lane | undefined {
+    const { maxStalenessMs, atLeastRevision } = freshness;
     const key = maxStalenessMs ?? atLeastRevision ?? FULLY_FRESH;
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
@@ -107,7 +106,6 @@ export class CheckBatcher {
       // An answer fresher than requested is as good; a fully fresh answer that does not reflect a given revision is not.
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
-    const freshness = freshnessField({ maxStalenessMs, atLeastRevision });
     const lane: Lane = {
       key,
       freshness,
@@ -177,8 +175,8 @@ export class CheckBatcher {
       const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outage);
       if (group.removeSettled() === 0 || error === undefined) return;
-      const isAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
-      const wait = isAtOnce ? 0 : retryDelay(error, { attempt, random });
+      const retriesAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
+      const wait = retriesAtOnce ? 0 : retryDelay(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
         group.fail(error);
         return;
@@ -187,7 +185,7 @@ export class CheckBatcher {
       group.expire(clock.monotonic() + wait, error);
       if (group.removeSettled() === 0) return;
       group.lastError = error;
-      metrics.repeated?.({ code: error.code, waitMs: wait });
+      metrics.retried?.({ code: error.code, waitMs: wait });
       if (wait > 0) await pause(clock, wait, allAbandoned.signal);
       if (group.removeSettled() === 0) return;
     }
@@ -196,7 +194,7 @@ export class CheckBatcher {
   /** Makes one attempt and settles the checks it answers. Returns the error of the others. */
   async #attempt(
     group: CheckGroup,
-    options: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number; attempt: number },
+    options: { freshness: Freshness; signal: AbortSignal; giveUpAt: number; attempt: number },
   ): Promise<ClientError | undefined> {
     const { freshness, signal, giveUpAt, attempt } = options;
     const { clock, isBlacklisted, onCall, metrics } = this.#setup;
@@ -250,10 +248,4 @@ function failNamedTokens(group: CheckGroup, { code, reason, violations }: Client
 /** The error of a check for which there is no room. */
 export function tooManyChecks(): ClientError {
   return new ClientError("RESOURCE_EXHAUSTED", "too many checks are pending", { reason: "OVERLOADED" });
-}
-
-function freshnessField({ maxStalenessMs, atLeastRevision }: Freshness): Lane["freshness"] {
-  if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
-  if (maxStalenessMs === undefined) return { case: undefined };
-  return { case: "maxStaleness", value: durationFromMs(maxStalenessMs) };
 }

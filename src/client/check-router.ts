@@ -36,7 +36,7 @@ export interface CheckRouterSetup {
   readonly outage: () => ClientError | undefined;
 }
 
-const NO_OPTIONS: CheckOptions = {};
+const DEFAULTS: CheckOptions = {};
 /** The maximum of checks of one list that are in progress at once; a longer list is checked part by part. */
 const LIST_PART = 4 * MAX_BATCH;
 /** Preallocated promises for answers that need no request. */
@@ -76,8 +76,8 @@ export class CheckRouter {
     };
   }
 
-  isBlacklisted(token: TokenInput, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
-    const problem = tokenError(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsError(options));
+  isBlacklisted(token: TokenInput, options: CheckOptions = DEFAULTS): Promise<boolean> {
+    const problem = tokenError(token) ?? (options === DEFAULTS ? undefined : checkOptionsError(options));
     if (problem !== undefined) return Promise.reject(problem);
     const known = this.#answerLocally(token, options);
     if (this.#isEnding) return Promise.reject(clientClosed());
@@ -89,10 +89,7 @@ export class CheckRouter {
     });
   }
 
-  async areBlacklisted(
-    tokens: readonly TokenInput[],
-    options: CheckOptions = NO_OPTIONS,
-  ): Promise<boolean[]> {
+  async areBlacklisted(tokens: readonly TokenInput[], options: CheckOptions = DEFAULTS): Promise<boolean[]> {
     if (!Array.isArray(tokens)) throw invalidArgument("jtis", "must be an array");
     const problem = tokensError(tokens) ?? checkOptionsError(options);
     if (problem !== undefined) throw problem;
@@ -132,7 +129,7 @@ export class CheckRouter {
     return answers;
   }
 
-  peek(token: TokenInput, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+  peek(token: TokenInput, options: PeekOptions | null = DEFAULTS): boolean | undefined {
     // Callers without a type checker may pass null. Without `maxStalenessMs` the copy gives only positives.
     if (this.#isEnding || !hasTokenType(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;

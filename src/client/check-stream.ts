@@ -12,10 +12,11 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import type { Clock } from "../time/clock.ts";
-import { type CallMetadata, questionMetadata } from "./call-metadata.ts";
+import { questionMetadata } from "./call-metadata.ts";
 import { aborted, ClientError, malformedAnswer } from "./client-error.ts";
 import { clientError, statusError } from "./grpc-error.ts";
 import { onAbort } from "./on-abort.ts";
+import type { AttemptOptions } from "./rpc-client.ts";
 import { validateVerdicts } from "./validate-messages.ts";
 
 /** A stream without a question for one or two of these intervals is closed. */
@@ -37,13 +38,6 @@ export interface StreamEnd {
   readonly streamEnd: ClientError;
 }
 
-interface AskOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  /** Sent with the question. */
-  readonly metadata?: CallMetadata | undefined;
-}
-
 interface PendingQuestion {
   readonly request: IsBlacklistedRequest;
   /** By the monotonic clock. */
@@ -61,7 +55,7 @@ export class CheckStream {
   /** Pending checks by id, oldest first. */
   readonly #asked = new Map<number, PendingQuestion>();
   #lastId = 0;
-  /** The value of `#lastId` when the stream was last found not to be idle. */
+  /** The value of `#lastId` when the stream was last examined for idleness. */
   #seenId = 0;
   #isRetired = false;
   /** The error with which the stream ended. */
@@ -107,7 +101,7 @@ export class CheckStream {
    * Sends one check. Rejects with a ClientError if the service gives an error for it, if it is aborted, and after `timeoutMs` at the
    * latest, even if the stream hangs.
    */
-  ask(request: IsBlacklistedRequest, options: AskOptions): Promise<IsBlacklistedResponse | StreamEnd> {
+  ask(request: IsBlacklistedRequest, options: AttemptOptions): Promise<IsBlacklistedResponse | StreamEnd> {
     const { timeoutMs, signal, metadata } = options;
     return new Promise((resolve, reject) => {
       if (this.#endError !== undefined) return resolve({ streamEnd: this.#endError });

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
@@ -7,7 +8,7 @@ import type { TokenIdentity } from "../token-identity.ts";
 import type { ClientError } from "./client-error.ts";
 import { invalidArguments } from "./option-problems.ts";
 
-// The tokens that callers of the library ask about: what makes one valid, and how a request names them.
+// The tokens that callers ask about: what makes one valid, and how a request names them and the freshness of the answer.
 
 /** A token as callers name it, not validated: its jti. */
 export type TokenInput = string;
@@ -51,11 +52,23 @@ export function jtiViolation(field: string, jti: unknown): Violation | undefined
   return { field, description, ...(isRawToken(jti) ? { reason: "RAW_TOKEN" } : {}) };
 }
 
+/** The freshness of an answer; without either field: fully fresh. Never both. */
+export interface Freshness {
+  /** How old the answer may be: whole milliseconds. */
+  readonly maxStalenessMs?: number | undefined;
+  /** The answer reflects this revision. */
+  readonly atLeastRevision?: string | undefined;
+}
+
 type Request = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
 /** The request that asks about `tokens`. */
-export function requestFor(tokens: TokenInput[], freshness: NonNullable<Request["freshness"]>): Request {
-  return { jtis: tokens, freshness };
+export function requestFor(jtis: TokenInput[], { maxStalenessMs, atLeastRevision }: Freshness): Request {
+  if (atLeastRevision !== undefined) {
+    return { jtis, freshness: { case: "atLeastRevision", value: atLeastRevision } };
+  }
+  if (maxStalenessMs === undefined) return { jtis };
+  return { jtis, freshness: { case: "maxStaleness", value: durationFromMs(maxStalenessMs) } };
 }
 
 /** The index of the token that a violation is about; -1 if it is about none. */

@@ -45,7 +45,7 @@ export interface ClientErrorDetails {
 export let setAddress: (error: ClientError, address: string) => ClientError;
 
 /** Fields of violations that mean that a token is invalid or cannot be revoked: `jti`, `jtis[3]`, `tokens[0].jwt`. */
-const OF_A_TOKEN = /^(jti|jtis\[\d+\]|tokens\[\d+\]\.(jti|jwt))$/;
+const TOKEN_FIELD = /^(jti|jtis\[\d+\]|tokens\[\d+\]\.(jti|jwt))$/;
 
 /**
  * A call without a reliable answer: a gateway must not let the token pass. After DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or
@@ -104,7 +104,7 @@ export class ClientError extends Error {
   get statusCode(): 401 | 500 | 503 {
     if (this.code !== "INVALID_ARGUMENT") return 503;
     const { violations } = this;
-    return violations.length > 0 && violations.every(({ field }) => OF_A_TOKEN.test(field)) ? 401 : 500;
+    return violations.length > 0 && violations.every(({ field }) => TOKEN_FIELD.test(field)) ? 401 : 500;
   }
 
   /** Same as {@link statusCode}, under the name that some frameworks and many handlers read. */
@@ -128,6 +128,15 @@ export function asClientError(error: unknown): ClientError {
   return error instanceof ClientError
     ? error
     : new ClientError("INTERNAL", "the client failed", { cause: error });
+}
+
+/** The result of `work`; undefined if it throws. */
+export function ignoringErrors<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The error of a call that the client ends, or does not begin, because it was closed. */

@@ -51,7 +51,7 @@ export interface ConnectOptions {
   readonly log?: ClientLog | undefined;
 }
 
-const NAMES = namesOf<ConnectOptions>({
+const OPTIONS = namesOf<ConnectOptions>({
   address: true,
   credentials: true,
   mode: true,
@@ -84,7 +84,7 @@ export function checkConnectOptions(options: ConnectOptions): void {
     metrics: metrics === undefined || isObject(metrics) ? undefined : "must be an object",
     log: log === undefined || typeof log?.warn === "function" ? undefined : "must have a method warn",
   };
-  expectValid(problems, unknownOptions(options, NAMES));
+  expectValid(problems, unknownOptions(options, OPTIONS));
 }
 
 function addressProblems(address: unknown): Record<string, string | undefined> {
@@ -98,6 +98,6 @@ function isObject(value: unknown): boolean {
 }
 
 function oneOfProblem(value: unknown, allowed: readonly string[]): string | undefined {
-  const isFine = value === undefined || allowed.includes(value as string);
-  return isFine ? undefined : `must be one of ${allowed.join(", ")}`;
+  const isValid = value === undefined || allowed.includes(value as string);
+  return isValid ? undefined : `must be one of ${allowed.join(", ")}`;
 }

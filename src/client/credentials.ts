@@ -4,7 +4,7 @@ import { type ConnectionOptions, checkServerIdentity } from "node:tls";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { isLoopback, parseHostPort } from "../connections/host-port.ts";
 import { type Authorization, type BearerToken, bearerAuthorization } from "./authorization.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError, ignoringErrors } from "./client-error.ts";
 import { invalidArguments, unknownOptions } from "./option-problems.ts";
 
 export interface CredentialsSetup {
@@ -84,12 +84,9 @@ function attempt<T>(what: string, use: () => T): T {
 }
 
 function isOnThisMachine(address: string): boolean {
-  if (address.startsWith("unix:")) return true;
-  try {
-    return isLoopback(parseHostPort(address).host);
-  } catch {
-    return false;
-  }
+  return (
+    address.startsWith("unix:") || ignoringErrors(() => isLoopback(parseHostPort(address).host)) === true
+  );
 }
 
 function unusable(message: string, cause?: unknown): ClientError {

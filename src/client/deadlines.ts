@@ -8,8 +8,9 @@ import type { CheckGroup } from "./pending-checks.ts";
 export class Deadlines {
   readonly #clock: Clock;
   readonly #groups = new Set<CheckGroup>();
-  #armedFor = Number.POSITIVE_INFINITY;
-  #disarm: (() => void) | undefined;
+  /** When the timer fires, by the monotonic clock. */
+  #timerAt = Number.POSITIVE_INFINITY;
+  #cancelTimer = () => {};
   /** Resolves the promises of {@link idle}. */
   readonly #onIdle: (() => void)[] = [];
 
@@ -20,7 +21,7 @@ export class Deadlines {
   /** Watches `group` until {@link forget}. Call it again after adding checks to the group. */
   watch(group: CheckGroup): void {
     this.#groups.add(group);
-    if (group.earliest < this.#armedFor) this.#arm(group.earliest);
+    if (group.earliest < this.#timerAt) this.#setTimer(group.earliest);
   }
 
   forget(group: CheckGroup): void {
@@ -34,13 +35,12 @@ export class Deadlines {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** All watched groups. */
   groups(): CheckGroup[] {
     return [...this.#groups];
   }
 
   close(): void {
-    this.#disarm?.();
+    this.#cancelTimer();
     this.#groups.clear();
     this.#tellIdle();
   }
@@ -49,22 +49,21 @@ export class Deadlines {
     for (const tell of this.#onIdle.splice(0)) tell();
   }
 
-  #arm(at: number): void {
-    this.#disarm?.();
-    this.#armedFor = at;
+  #setTimer(at: number): void {
+    this.#cancelTimer();
+    this.#timerAt = at;
     const delay = Math.max(1, Math.ceil(at - this.#clock.monotonic()));
-    this.#disarm = this.#clock.schedule(delay, () => this.#expire());
+    this.#cancelTimer = this.#clock.schedule(delay, () => this.#expire());
   }
 
   #expire(): void {
     const now = this.#clock.monotonic();
-    this.#armedFor = Number.POSITIVE_INFINITY;
-    this.#disarm = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
     let next = Number.POSITIVE_INFINITY;
     for (const group of this.groups()) {
       group.expire(now);
       if (group.earliest < next) next = group.earliest;
     }
-    if (next < this.#armedFor) this.#arm(next);
+    if (next < this.#timerAt) this.#setTimer(next);
   }
 }

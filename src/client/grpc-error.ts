@@ -4,7 +4,13 @@ import { type Any, anyUnpack, type Duration, durationMs } from "@bufbuild/protob
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.js";
-import { ClientError, type ConnectionFailure, malformedAnswer, type StatusName } from "./client-error.ts";
+import {
+  ClientError,
+  type ConnectionFailure,
+  ignoringErrors,
+  malformedAnswer,
+  type StatusName,
+} from "./client-error.ts";
 
 const DOMAIN = "tokenblacklist";
 /** The longest retry delay that a client accepts from the service, since a longer one would switch the client off. */
@@ -60,20 +66,12 @@ function clampedDelay(delay: Duration): number {
 }
 
 function readStatus(bytes: Uint8Array): Status | undefined {
-  return ifReadable(() => fromBinary(StatusSchema, bytes));
+  return ignoringErrors(() => fromBinary(StatusSchema, bytes));
 }
 
+/** A proxy may add or garble details; the status itself stays valid. */
 function unpack<S extends DescMessage>(details: readonly Any[], schema: S): MessageShape<S>[] {
-  return details.flatMap((detail) => ifReadable(() => anyUnpack(detail, schema)) ?? []);
-}
-
-// A proxy may add or garble details; the status itself stays valid.
-function ifReadable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
+  return details.flatMap((detail) => ignoringErrors(() => anyUnpack(detail, schema)) ?? []);
 }
 
 const BROKEN = /^Connection dropped|RST_STREAM|^Stream refused|HTTP\/2|ERR_HTTP2|ECONNRESET|EPIPE/;

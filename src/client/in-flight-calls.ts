@@ -1,11 +1,12 @@
 import type { Clock } from "../time/clock.ts";
 import { clampedToTimer } from "../time/clock.ts";
 import type { CallOptions } from "./blacklist-client.ts";
-import type { CallMetadata, MetadataProvider } from "./call-metadata.ts";
+import type { MetadataProvider } from "./call-metadata.ts";
 import { ClientError, clientClosed } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 import { invalidArgument, timeoutProblem } from "./option-problems.ts";
 import { pause, remapCancellation, retryDelay } from "./retry.ts";
+import type { AttemptOptions } from "./rpc-client.ts";
 import type { ClientMetrics } from "./telemetry.ts";
 
 interface Setup {
@@ -18,11 +19,7 @@ interface Setup {
   readonly random: () => number;
 }
 
-interface Attempt {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly metadata: CallMetadata | undefined;
-}
+type Attempt = AttemptOptions & { readonly signal: AbortSignal };
 
 /** Calls in flight that are not checks: each is aborted by its caller's signal, and all of them when the client is closed. */
 export class InFlightCalls {
@@ -69,7 +66,7 @@ export class InFlightCalls {
           const error = remapCancellation(cause, signal.aborted);
           const waitMs = retryDelay(error, { attempt, random });
           if (waitMs === undefined || clock.monotonic() + waitMs >= giveUpAt) throw error;
-          metrics.repeated?.({ code: error.code, waitMs });
+          metrics.retried?.({ code: error.code, waitMs });
           await pause(clock, waitMs, signal);
         }
       }

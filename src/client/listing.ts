@@ -21,7 +21,7 @@ import {
 
 type Filters = MessageInitShape<typeof ListRequestSchema>;
 
-const NAMES = namesOf<ListOptions>({
+const OPTIONS = namesOf<ListOptions>({
   includeExpired: true,
   createdAfter: true,
   createdBefore: true,
@@ -37,11 +37,11 @@ export async function* listing(
   options: ListOptions,
   fetchPage: (request: Filters) => Promise<ListResponse>,
 ): AsyncGenerator<ListedToken, void, undefined> {
-  expectOptions(options, NAMES);
+  expectOptions(options, OPTIONS);
   // In the contract an empty list of jtis means all entries.
   if (options.jtis?.length === 0) return;
   const filters = filtersOf(options);
-  const pageTokens = new PageTokens();
+  const pageTokens = new SeenPageTokens();
   for (let pageToken = ""; ; ) {
     const { tokens, nextPageToken } = await fetchPage({ ...filters, pageToken });
     for (const token of tokens) yield listedToken(token);
@@ -105,7 +105,7 @@ function date(timestamp: Timestamp): Date {
  * The page tokens of one listing. If the service sends a token twice, the listing would never end and return the same entries again
  * and again. A digest of each token is kept: about a hundred bytes per page.
  */
-export class PageTokens {
+export class SeenPageTokens {
   readonly #seen = new Set<string>();
 
   /** `first` is the token of the first request: empty, or where an earlier listing ended. */

@@ -1,18 +1,10 @@
 import { clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import type { CallMetadata } from "./call-metadata.ts";
-import type { TokenInput } from "./checked-tokens.ts";
+import type { Freshness, TokenInput } from "./checked-tokens.ts";
 import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 import { toEpochMs } from "./option-problems.ts";
-
-/** The freshness of an answer; without either field: fully fresh. Never both. */
-export interface Freshness {
-  /** How old the answer may be: whole milliseconds, at least 1. */
-  readonly maxStalenessMs?: number | undefined;
-  /** The answer reflects this revision. */
-  readonly atLeastRevision?: string | undefined;
-}
 
 /** Receives the results of one or many checks; `index` is that of the check among them. */
 export interface CheckSink {

@@ -64,7 +64,7 @@ export class Readiness {
     }
   }
 
-  /** Resolves all pending calls if the client is ready. To be called whenever it may have become so. */
+  /** Resolves all pending calls if the client is ready. Call it whenever the client may have become ready. */
   recheck(): void {
     if (this.#waiters.size === 0 || !this.#setup.isReady()) return;
     for (const { resolve } of this.#waiters) resolve();

@@ -48,12 +48,12 @@ export function revocationRequest(
       `must hold at most ${MAX_RAW_TOKENS} jwts: revoke the others with further calls`,
     );
   }
-  const violations = tokens.flatMap((token, index) => problems(token, `tokens[${index}]`));
+  const violations = tokens.flatMap((token, index) => violationsOf(token, `tokens[${index}]`));
   if (violations.length > 0) throw invalidArguments(violations);
   return { tokens: tokens.map(tokenField) };
 }
 
-function problems(token: TokenToRevoke, path: string): Violation[] {
+function violationsOf(token: TokenToRevoke, path: string): Violation[] {
   if (typeof token !== "object" || token === null) return [{ field: path, description: "must be an object" }];
   const { jti, jwt, expiresAt, reason } = token;
   const found: Violation[] = [];

@@ -37,6 +37,8 @@ export interface RpcOptions {
   readonly metadata?: CallMetadata | undefined;
 }
 
+export type AttemptOptions = RpcOptions & { readonly timeoutMs: number };
+
 type UnaryCall<I extends DescMessage, O extends DescMessage> = (
   init: MessageInitShape<I>,
   options?: RpcOptions,

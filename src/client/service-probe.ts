@@ -4,7 +4,7 @@ import type { Clock } from "../time/clock.ts";
 import { asClientError, type ClientError, notFresh } from "./client-error.ts";
 import type { RpcClient } from "./rpc-client.ts";
 
-/** Interval at which a client itself probes whether the service answers checks, while a call waits for that. */
+/** Interval of a client's probes. */
 const PROBE_INTERVAL_MS = 1000;
 
 /** No issuer uses this jti; the verdict is ignored. */
@@ -19,7 +19,7 @@ interface Setup {
   readonly onResult: (error: ClientError | undefined) => void;
 }
 
-/** Probes whether the service answers checks, with a check of the client's own that is repeated while it is wanted. */
+/** Finds out whether the service answers checks, by a check of the client's own that is repeated while `isWanted`. */
 export class ServiceProbe {
   readonly #setup: Setup;
   readonly #closing = new AbortController();

@@ -78,7 +78,7 @@ export class ServiceState {
     if (state === "unavailable") {
       outages.unavailable(error);
       this.#hasAnswered = false;
-      // A copy that loses its stream for a moment does not show that the service fails checks.
+      // That a copy has lost its stream does not show that the service answers no checks.
       if (!hasCopy) this.#beginOutage(error);
       else if (this.#setup.failFast) this.#probe.probeIfDue();
     } else {

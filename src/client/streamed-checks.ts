@@ -78,7 +78,7 @@ export class StreamedChecks {
     }
     if (!(error instanceof ClientError)) throw error;
     const gaveNoAnswer = !stream.hasAnswered;
-    // Also if the caller has aborted: with timeouts that are always too short, a blocked stream would never be detected.
+    // Even if the caller has aborted: otherwise a caller whose timeouts are too short would never detect a blocked stream.
     if (gaveNoAnswer) this.#useUnary(stream);
     if (signal?.aborted) throw error;
     // The caller's token may have been renewed since the stream was opened.

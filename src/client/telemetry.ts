@@ -1,4 +1,4 @@
-import type { StatusName } from "./client-error.ts";
+import { ignoringErrors, type StatusName } from "./client-error.ts";
 import type { ClientState } from "./client-state.ts";
 
 /**
@@ -27,7 +27,7 @@ export interface ClientMetrics {
   /** A call for `jtis` checks has ended; `code` is OK or the error's code. */
   called?(event: { readonly code: "OK" | StatusName; readonly jtis: number; readonly seconds: number }): void;
   /** A call that failed with `code` is about to be retried. */
-  repeated?(event: { readonly code: StatusName; readonly waitMs: number }): void;
+  retried?(event: { readonly code: StatusName; readonly waitMs: number }): void;
   /** The state has changed. */
   state?(state: ClientState): void;
 }
@@ -48,19 +48,10 @@ export function guardedLog(log: ClientLog): Required<ClientLog> {
   };
 }
 
-/** Calls code of the caller that must not affect the answer about a token. Undefined if it throws. */
-export function ignoringErrors<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
-
 /** Wraps `metrics` so that errors its methods throw cannot fail a check. An absent method stays absent, and costs nothing. */
 export function guardedMetrics(metrics: ClientMetrics): ClientMetrics {
   const guarded: Record<string, (event: never) => void> = {};
-  for (const name of ["checked", "unanswered", "called", "repeated", "state"] as const) {
+  for (const name of ["checked", "unanswered", "called", "retried", "state"] as const) {
     if (metrics[name] === undefined) continue;
     guarded[name] = (event: never) => ignoringErrors(() => (metrics[name] as (event: never) => void)(event));
   }

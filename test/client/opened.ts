@@ -47,7 +47,7 @@ export function opened(address: string | readonly string[], setup: OpenedSetup =
         checked: record("checked"),
         unanswered: record("unanswered"),
         called: record("called"),
-        repeated: record("repeated"),
+        retried: record("retried"),
         state: record("state"),
       },
       ...options,

@@ -30,7 +30,7 @@ describe("a client during an outage", () => {
     await until(() => client.state === "unavailable", { withinMs: 5000, what: "the client is unavailable" });
     const check = client.isBlacklisted("a", { timeoutMs: 20_000 });
     const write = client.blacklist([{ jti: "c", expiresAt: EXPIRES }], { timeoutMs: 20_000 });
-    await until(() => events.some(([name]) => name === "repeated"), {
+    await until(() => events.some(([name]) => name === "retried"), {
       withinMs: 5000,
       what: "a call is retried",
     });
@@ -112,7 +112,7 @@ describe("a client during an outage", () => {
     };
     const { client, events, service } = await stage.scripted(script);
     const { code, reason } = await failure(client.isBlacklisted("a", { timeoutMs: 1800 }));
-    const waits = events.flatMap(([name, event]) => (name === "repeated" ? [event] : []));
+    const waits = events.flatMap(([name, event]) => (name === "retried" ? [event] : []));
     expect([code, reason, service.calls.length, waits]).to.deep.equal([
       "UNAVAILABLE",
       "NOT_FRESH",

@@ -233,14 +233,14 @@ describe("checks whose connection fails", () => {
           expect(await client.isBlacklisted(`${count++}`)).to.equal(true);
           expect(clock.monotonic() - began).to.be.below(1500);
           clock.advance(2000);
-          return events.some(([name]) => name === "repeated");
+          return events.some(([name]) => name === "retried");
         },
         { withinMs: 10_000, what: "a question is lost at the dead service" },
       );
     } finally {
       clearInterval(passing);
     }
-    expect(events.flatMap(([name, event]) => (name === "repeated" ? [event] : []))).to.deep.equal([
+    expect(events.flatMap(([name, event]) => (name === "retried" ? [event] : []))).to.deep.equal([
       { code: "DEADLINE_EXCEEDED", waitMs: 0 },
     ]);
   });
@@ -269,7 +269,7 @@ describe("a proxy that passes no stream", () => {
       const { client, service, clock, events } = await through(refusal);
       const answers = [await client.isBlacklisted("bad"), await client.isBlacklisted("a")];
       expect([answers, service.calls.length, clock.monotonic()]).to.deep.equal([[true, false], 2, 0]);
-      expect(events.filter(([name]) => name === "repeated")).to.deep.equal([]);
+      expect(events.filter(([name]) => name === "retried")).to.deep.equal([]);
     });
   }
 

@@ -209,7 +209,7 @@ describe("a check without an available verdict", () => {
       { isBlacklisted: () => ({ verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" }) },
       {
         log: { info: broken, warn: broken },
-        metrics: { checked: broken, called: broken, state: broken, unanswered: broken, repeated: broken },
+        metrics: { checked: broken, called: broken, state: broken, unanswered: broken, retried: broken },
       },
     );
     client.on("state", broken);

@@ -66,7 +66,6 @@ export class CopiedEntries implements KnownEntries {
     return this.#tables.reduce((sum, { index }) => sum + index.size, 0);
   }
 
-  /** The number of tables, current and former. */
   get tableCount(): number {
     return this.#tables.length;
   }
@@ -123,7 +122,6 @@ export class CopiedEntries implements KnownEntries {
     return Math.max(until, ...this.#formerTables.map((former) => former.index.expiryOf(key)));
   }
 
-  /** Whether the copy is known to reflect `revision`. */
   reflects(revision: string): boolean {
     return this.#reflected.has(revision);
   }

@@ -65,7 +65,7 @@ describe("checks over streams with callers' tokens", () => {
       await client.isBlacklisted("b"),
       await client.isBlacklisted("bad-2"),
     ];
-    expect([answers, sent(service), events.filter(([name]) => name === "repeated")]).to.deep.equal([
+    expect([answers, sent(service), events.filter(([name]) => name === "retried")]).to.deep.equal([
       [true, false, true],
       [
         ["old", "streamed"],

@@ -35,7 +35,7 @@ describe("checks over streams to several replicas", () => {
       },
       { withinMs: 5000, what: "both replicas are called, over streams if they have them" },
     );
-    expect([[...answers], [...seen()].sort(), events.filter(([name]) => name === "repeated")]).to.deep.equal([
+    expect([[...answers], [...seen()].sort(), events.filter(([name]) => name === "retried")]).to.deep.equal([
       [false],
       ["0called", "0streamed", "1called"],
       [],
@@ -102,7 +102,7 @@ describe("checks over streams to several replicas", () => {
     clock.advance(SLOW_STREAM_MS);
     expect([await last, ways(well)]).to.deep.equal([true, Array(3).fill("streamed")]);
     await stream.isLeft("cancelled");
-    expect(events.flatMap(([name, event]) => (name === "repeated" ? [event] : []))).to.deep.equal(
+    expect(events.flatMap(([name, event]) => (name === "retried" ? [event] : []))).to.deep.equal(
       Array(2).fill({ code: "DEADLINE_EXCEEDED", waitMs: 0 }),
     );
   });
