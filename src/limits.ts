@@ -24,11 +24,11 @@ export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
 export const MAX_ENVOY_FIELDS = 10_000;
 /** Time for a request to arrive, counted from its headers. */
 export const MAX_RECEIVE_MS = 10_000;
-/** Bytes for which a known caller's call without a message counts among incomplete requests: it holds as much memory. */
+/** Bytes that a known caller's call counts for among incomplete requests while it waits for its message: it holds as much memory. */
 export const WAITING_CALL_BYTES = 16 * 1024;
 /**
- * A message that arrives this long after the headers is late. While half of the room for incomplete requests is taken, connections with
- * late messages are read in turns.
+ * A message is late if it has not arrived this long after the headers. While half of the room for incomplete requests is taken, connections
+ * with late messages are read in turns.
  */
 export const LATE_MESSAGE_MS = 25;
 /** How long a client may keep its side of a stream open after the end of its call: it may learn of the end while it is sending. */
@@ -89,9 +89,9 @@ export const SWEEP_INDEX_SEGMENTS = 4;
 
 /** Entries of one message to a copy: as many as the largest change has. Applied within a millisecond. */
 export const MAX_ENTRIES_PER_MESSAGE = 2500;
-/** Concurrent Watch streams, each counted until its last byte has been sent: about 80 kB, or 16 kB on a shared connection. */
+/** Concurrent Watch streams, each counted until its last byte has been sent: 80 kB each, or 16 kB on a shared connection. */
 export const MAX_WATCHES = 10_000;
-/** A stream without a change or proof for this long sends a heartbeat. */
+/** A stream sends a heartbeat after this long without a change or a proof. */
 export const WATCH_HEARTBEAT_MS = 5000;
 /** A client that has read nothing for this long is disconnected. */
 export const MAX_STREAM_STALL_MS = 60_000;
@@ -133,15 +133,15 @@ export const MAX_CALL_HEADER_BYTES = 32 * 1024;
 export const MAX_LARGE_HEADERS_BYTES = 16 * 1024 * 1024;
 /** Smaller headers, of a token of 2 KiB and as much again, are bounded by the number of calls alone. */
 export const LARGE_HEADER_BYTES = 4 * 1024;
-/** Headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */
+/** Number of headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */
 export const MAX_CALL_HEADERS = 64;
 /** Unacknowledged pings and SETTINGS frames that the service has sent. */
 export const MAX_OUTSTANDING_ACKS = 10;
 /** Settings in one SETTINGS frame. HTTP/2 defines ten. */
 export const MAX_SETTINGS_PER_FRAME = 32;
 /**
- * Frames that violate the protocol, are empty or open a stream above the limit, and streams rejected for lack of memory, after which a
- * connection is closed.
+ * A connection is closed after this many frames that violate the protocol, are empty or open a stream above the limit, or after this many
+ * streams rejected for lack of memory.
  */
 export const MAX_INVALID_FRAMES = 1000;
 export const MAX_REJECTED_STREAMS = 100;

@@ -13,7 +13,7 @@ export interface Change extends Columns {
 }
 
 /** The changes numbered from `from` up to but excluding `next`, merged into one. */
-export interface MergedChanges {
+interface MergedChanges {
   readonly change: Change;
   readonly from: number;
   readonly next: number;

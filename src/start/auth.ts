@@ -16,7 +16,7 @@ import type { Security } from "../config/security.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
-export interface Auth {
+interface Auth {
   readonly authenticate: Authenticator;
   readonly callerValidity: CallerValidity;
   /** Absent: clients are not asked for certificates. */

@@ -12,7 +12,7 @@ interface Dependencies extends Omit<AuthzSetup, "authorizer" | "trusted" | "span
   readonly tracing: Tracing | undefined;
 }
 
-export interface StartedAuthz {
+interface StartedAuthz {
   /** Decides Envoy's requests on the gRPC listener; absent if ext_authz is off. */
   readonly extAuthz: TokenAuthorizer | undefined;
   /** Address of the HTTP server for other proxies; absent if it is off. */

@@ -11,7 +11,7 @@ export interface MysqlAddress {
   readonly tls?: MysqlTls | undefined;
 }
 
-export interface MysqlTls {
+interface MysqlTls {
   /** CA certificates in PEM that must have issued the server's certificate. Absent: the system's trusted CAs. */
   readonly ca?: string | undefined;
 }

@@ -3,7 +3,7 @@ import { literal } from "./engine.ts";
 import { ENTRY_COLUMNS, TIME_COLUMNS, timeValues } from "./rows.ts";
 import type { ExpiryContext } from "./store.ts";
 
-export interface Commit {
+interface Commit {
   readonly entries: readonly NewEntry[];
   readonly context: ExpiryContext;
   /** Hexadecimal. The packet commits to no database with another generation. */

@@ -22,7 +22,7 @@ const CONFIG: Knex.MigratorConfig = {
   },
 };
 
-export interface SchemaStatus {
+interface SchemaStatus {
   readonly applied: readonly string[];
   readonly pending: readonly string[];
   /** Applied by a newer version of this program. */
