@@ -12,7 +12,6 @@ import {
   CLIENT_END_MS,
   FRAGMENT_BYTES,
   LARGE_REQUEST_BYTES,
-  LATE_MESSAGE_MS,
   MAX_FRAGMENTS,
   MAX_OPEN_REQUEST_CHUNKS,
   MAX_RECEIVE_MS,
@@ -26,6 +25,7 @@ import type { FollowedConnection } from "./follow-connections.ts";
 import { internalsOfCall } from "./grpc-js-internals.ts";
 import type { Reader } from "./reading-turns.ts";
 import { presentable, statusOf } from "./status.ts";
+import { WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
 /** A call before its body is read. */
 export interface CallHeaders {
@@ -36,19 +36,19 @@ export interface CallHeaders {
 }
 
 /**
- * The metadata property that holds the caller of a stream whose method has no {@link HeadersJudge}. Its handler sets the property before it
+ * The metadata property that holds the caller of a stream whose method has no {@link CallAdmission}. Its handler sets the property before it
  * reads.
  */
 export const CALLER = Symbol("caller");
 
-/** Judges a call by its headers and observes its progress. */
-export interface HeadersJudge {
-  /** The caller, once known; empty if callers are not identified. */
+/** Admits or refuses a call by its headers, and is told of its progress. */
+export interface CallAdmission {
+  /** The caller, once known; empty with authentication off. */
   readonly caller: string;
   /** Whether the body may be read. If it returns or resolves to false, it has already refused the call. */
-  judge(): boolean | Promise<boolean>;
+  admit(): boolean | Promise<boolean>;
   /** A large message of the call has arrived, with its size on the wire. Called at most once, and not for small messages. */
-  received(bytes: number): void;
+  receivedLarge(bytes: number): void;
   /** The call was refused for what followed its headers. */
   failed(error: ServiceError): void;
   /** The call has ended completely. */
@@ -63,9 +63,9 @@ export interface IncomingRules {
    * The method requires no authentication. What its calls hold is bounded per call, so that it takes nothing from the room that known
    * callers share.
    */
-  readonly isForAnybody?: boolean;
-  /** Creates the judge of a call. Absent: the method's handler authenticates the call before it reads. */
-  readonly open?: (headers: CallHeaders) => HeadersJudge;
+  readonly isPublic?: boolean;
+  /** Called with the headers of each call. Absent: the method's handler authenticates the call before it reads. */
+  readonly open?: (headers: CallHeaders) => CallAdmission;
   /** A call of `peer` was refused before any of it was passed on. */
   readonly refused?: (error: ServiceError, peer: string) => void;
 }
@@ -89,7 +89,7 @@ interface Options {
 }
 
 /**
- * Judges each call by its headers before its body is read, so that nothing is kept, decompressed or decoded for a refused call. Bounds the
+ * Admits or refuses each call by its headers before its body is read, so that nothing is kept, decompressed or decoded for a refused call. Bounds the
  * memory of incomplete messages and the time that a message may take to arrive.
  */
 export class IncomingCalls {
@@ -97,18 +97,14 @@ export class IncomingCalls {
   readonly #clock: Clock;
   readonly #connectionOf: Options["connectionOf"];
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
-  readonly #receiving = new WaitingCalls();
-  #isWatching = false;
-  /** Calls that found no room, until the end of this turn of the event loop. */
-  #withoutRoom: IncomingCall[] = [];
-  /** How many waiting calls may still be ended in favour of others before the next interval of LATE_MESSAGE_MS. */
-  #endings = MAX_ENDINGS;
   /** Room for incomplete messages of known callers, over all connections. */
   readonly unfinished = new FairCapacity(MAX_UNFINISHED_BYTES);
+  readonly waiting: WaitingCalls;
 
   constructor({ clock, connectionOf }: Options) {
     this.#clock = clock;
     this.#connectionOf = connectionOf;
+    this.waiting = new WaitingCalls(clock, this.unfinished);
   }
 
   /** Applies `rules` to the calls of the method at `path`. Other methods keep the limits of grpc-js. */
@@ -137,62 +133,13 @@ export class IncomingCalls {
     return budget;
   }
 
-  /** Starts the time limit for the call's message. */
-  await(call: IncomingCall): void {
-    call.since = this.#clock.monotonic();
-    this.#receiving.append(call);
-    if (!this.#isWatching) this.#watch(LATE_MESSAGE_MS);
-  }
-
-  /**
-   * As {@link await}, for a call that finds no room. Most messages arrive with the headers, so that the call needs no room by the end of the
-   * turn; a call that still waits then has others of its caller end, or is refused.
-   */
-  awaitWithoutRoom(call: IncomingCall): void {
-    this.await(call);
-    if (this.#withoutRoom.push(call) > 1) return;
-    setImmediate(() => {
-      const calls = this.#withoutRoom;
-      this.#withoutRoom = [];
-      for (const each of calls) if (each.isWaiting) each.needRoom();
-    });
-  }
-
   /** Whether one more call of `owner` to the method at `path` may wait for its message. */
   hasRoomFor(path: string, owner: string): boolean {
     const rules = this.#rules.get(path);
-    if (rules?.open === undefined || rules.isForAnybody) return true;
+    if (rules?.open === undefined || rules.isPublic) return true;
     const share = this.unfinished.take(owner, WAITING_CALL_BYTES);
     if (share !== undefined) this.unfinished.giveBack(share, owner, WAITING_CALL_BYTES);
     return share !== undefined;
-  }
-
-  /**
-   * Refuses that call of `owner`, other than `except`, that has waited longest for a message of which no more than the beginning has arrived. False if there is
-   * none. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is likely abandoned.
-   */
-  endLongestWait(owner: string, except: IncomingCall): boolean {
-    if (this.#endings === 0) return false;
-    for (let call = this.#receiving.first; call !== undefined; call = call.after) {
-      if (call === except || !call.canGiveWay || call.owner !== owner) continue;
-      if (this.#endings-- === MAX_ENDINGS) {
-        this.#clock.schedule(LATE_MESSAGE_MS, () => {
-          this.#endings = MAX_ENDINGS;
-        });
-      }
-      this.arrived(call);
-      call.failForRoom();
-      return true;
-    }
-    return false;
-  }
-
-  arrived(call: IncomingCall): void {
-    if (!call.isWaiting) return;
-    this.#receiving.remove(call);
-    if (!call.isLate) return;
-    call.isLate = false;
-    call.reader?.lateCallEnded();
   }
 
   /**
@@ -215,84 +162,16 @@ export class IncomingCalls {
     cancel = this.#clock.schedule(afterMs, look);
     stream.once("close", () => cancel());
   }
-
-  /**
-   * Looks at the calls that have waited since `time` or longer. Under load, messages are late because of the service itself, so they count as
-   * late only while most of the room is taken, and only those of callers that hold much of it.
-   */
-  #lookAtLate(time: number): void {
-    const isScarce = this.unfinished.taken > MAX_UNFINISHED_BYTES / 2;
-    let next: IncomingCall | undefined;
-    for (let call = this.#receiving.first; call !== undefined && call.since <= time; call = next) {
-      next = call.after;
-      if (isScarce && !call.isLate && this.#holdsMuch(call.owner)) {
-        call.isLate = true;
-        call.reader?.lateCallFound();
-      }
-      call.waited();
-    }
-  }
-
-  /** Callers without a name share all the room. */
-  #holdsMuch(owner: string): boolean {
-    return owner === "" || this.unfinished.ownOf(owner) > MUCH_ROOM_BYTES;
-  }
-
-  /** One timer for all calls, since thousands of calls begin and end before it fires. */
-  #watch(ms: number): void {
-    this.#isWatching = true;
-    this.#clock.schedule(ms, () => {
-      this.#isWatching = false;
-      const now = this.#clock.monotonic();
-      let { first } = this.#receiving;
-      for (; first !== undefined && first.since + MAX_RECEIVE_MS <= now; first = this.#receiving.first) {
-        this.arrived(first);
-        first.fail(
-          new ServiceError("DEADLINE_EXCEEDED", `the message has not arrived within ${MAX_RECEIVE_MS} ms`),
-        );
-      }
-      this.#lookAtLate(now - LATE_MESSAGE_MS);
-      if (first !== undefined) this.#watch(LATE_MESSAGE_MS);
-    });
-  }
-}
-
-/**
- * Calls that wait for a message or the rest of one, longest wait first. An intrusive linked list whose entries clear their links when
- * removed: the tables of a Set would keep removed calls alive long enough to cost a tenth of a call's time in garbage collection.
- */
-class WaitingCalls {
-  first: IncomingCall | undefined;
-  #last: IncomingCall | undefined;
-
-  append(call: IncomingCall): void {
-    call.isWaiting = true;
-    call.before = this.#last;
-    if (this.#last === undefined) this.first = call;
-    else this.#last.after = call;
-    this.#last = call;
-  }
-
-  remove(call: IncomingCall): void {
-    call.isWaiting = false;
-    const { before, after } = call;
-    if (before === undefined) this.first = after;
-    else before.after = after;
-    if (after === undefined) this.#last = before;
-    else after.before = before;
-    call.before = undefined;
-    call.after = undefined;
-  }
 }
 
 /** One call, between grpc-js and the handler. Implements the interface of each toward the other. */
-class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHeaders {
+class IncomingCall extends WaitingCall implements ServerInterceptingCallInterface, Listener, CallHeaders {
   readonly #call: ServerInterceptingCallInterface;
   readonly #rules: IncomingRules;
   readonly #calls: IncomingCalls;
   #metadata: Metadata | undefined;
   #listener: Listener | undefined;
-  #judge: HeadersJudge | undefined;
+  #admission: CallAdmission | undefined;
   #budget: ConnectionBudget | undefined;
   /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
@@ -314,19 +193,11 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #hasMessage = false;
   /** Whether it found no room and was passed on nevertheless, in this turn of the event loop. */
   #isWithoutRoom = false;
-  /** Whether it is counted as late on its connection. */
-  isLate = false;
-  /** When the call began to wait for its message, by the monotonic clock. */
-  since = 0;
-  /** Maintained by {@link WaitingCalls}. */
-  isWaiting = false;
-  before: IncomingCall | undefined;
-  after: IncomingCall | undefined;
-
   constructor(
     call: ServerInterceptingCallInterface,
     { rules, calls }: { rules: IncomingRules; calls: IncomingCalls },
   ) {
+    super();
     this.#call = call;
     this.#rules = rules;
     this.#calls = calls;
@@ -354,8 +225,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       return;
     }
     this.#budget = this.#calls.budgetOf(session);
-    this.#judge = this.#rules.open?.(this);
-    const admitted = this.#judge?.judge() ?? true;
+    this.#admission = this.#rules.open?.(this);
+    const admitted = this.#admission?.admit() ?? true;
     if (admitted instanceof Promise) void admitted.then((isAdmitted) => this.#read(isAdmitted));
     else this.#read(admitted);
   }
@@ -375,10 +246,10 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       return;
     }
     if (open !== undefined) {
-      if (this.#takeFor(WAITING_CALL_BYTES)) this.#calls.await(this);
+      if (this.#takeFor(WAITING_CALL_BYTES)) this.#calls.waiting.add(this);
       else {
         this.#isWithoutRoom = true;
-        this.#calls.awaitWithoutRoom(this);
+        this.#calls.waiting.addWithoutRoom(this);
       }
     }
     stream?.on("data", this.#count);
@@ -389,7 +260,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 
   onReceiveMessage(message: Message): void {
     // A second message is not kept: grpc-js ends the call for it.
-    if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
+    if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#admission?.receivedLarge(this.#bytes);
     this.#isFirst = false;
     // Its handler runs only once the client has half-closed, and until then the call holds the decoded message.
     if (this.#occupiesRoom) {
@@ -413,7 +284,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#isOver = true;
     this.#release();
     this.#listener?.onCancel();
-    this.#judge?.ended();
+    this.#admission?.ended();
     const { stream } = internalsOfCall(this.#call);
     if (this.#isHalfClosed || stream === undefined) return;
     if (!this.#isHandedOn) stream.on("data", this.#count);
@@ -423,15 +294,21 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** Refuses the call for what followed its headers. */
   fail(error: ServiceError): void {
     if (this.#isOver) return;
-    this.#judge?.failed(error);
+    this.#admission?.failed(error);
     if (!this.#isHandedOn) this.#rules.refused?.(error, this.getPeer());
     this.refuse(statusOf(error));
+  }
+
+  timedOut(): void {
+    this.fail(
+      new ServiceError("DEADLINE_EXCEEDED", `the message has not arrived within ${MAX_RECEIVE_MS} ms`),
+    );
   }
 
   /** As {@link fail}, for lack of room; cheaper, since thousands of calls may fail so. */
   failForRoom(): void {
     if (this.#isOver) return;
-    this.#judge?.failed(TOO_MANY_WAIT);
+    this.#admission?.failed(TOO_MANY_WAIT);
     this.refuse(TOO_MANY_WAIT_STATUS);
   }
 
@@ -470,7 +347,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     }
     // A later message of a stream: nothing else bounds the time that it takes to arrive. A chunk that completes a message is passed on
     // before the timer can fire.
-    else if (!this.isWaiting) this.#calls.await(this);
+    else if (!this.isWaiting) this.#calls.waiting.add(this);
   };
 
   /** Bytes have arrived after the end of the call. */
@@ -490,15 +367,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return this.#budget?.connection?.reader;
   }
 
-  /** The caller whose room it occupies. To be read once the headers have been judged. */
+  /** The caller whose room it occupies. To be read once the call has been admitted. */
   get owner(): string {
-    this.#owner ??= this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
+    this.#owner ??= this.#admission?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
     return this.#owner;
   }
 
   /**
-   * Whether it occupies room, and waits for its message or, with the message, for the client's half-close: its end gives that room to another. False for calls of methods that
-   * require no authentication and for streams, which occupy none while they wait.
+   * Whether it occupies room while it waits for its message or for the client's half-close. False for calls of public methods and for streams,
+   * which occupy none while they wait.
    */
   get canGiveWay(): boolean {
     return (
@@ -509,10 +386,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 
   /** Whether the call occupies room from its headers on. */
   get #occupiesRoom(): boolean {
-    return this.#rules.open !== undefined && this.#rules.isForAnybody !== true;
+    return this.#rules.open !== undefined && this.#rules.isPublic !== true;
   }
 
-  /** The call was passed on without room, and still waits at the end of the turn. */
   needRoom(): void {
     this.#isWithoutRoom = false;
     if (this.#makeRoomFor(WAITING_CALL_BYTES)) return;
@@ -530,15 +406,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #makeRoomFor(bytes: number): boolean {
     for (let ended = 0; !this.#takeFor(bytes); ended += WAITING_CALL_BYTES) {
       // What is free is also what the caller may have at most, so ended calls of the first half count once, and are needed twice.
-      if (ended >= 2 * bytes || !this.#calls.endLongestWait(this.owner, this)) return false;
+      if (ended >= 2 * bytes || !this.#calls.waiting.endLongest(this.owner, this)) return false;
     }
     return true;
   }
 
   /** Has the call occupy at least `bytes` of the shared room. False if there is no room. */
   #takeFor(bytes: number): boolean {
-    const { isForAnybody = false, maxBytes } = this.#rules;
-    if (isForAnybody)
+    const { isPublic = false, maxBytes } = this.#rules;
+    if (isPublic)
       return this.#held <= maxBytes + FRAME_BYTES + MAX_OPEN_REQUEST_CHUNKS * CHUNK_OVERHEAD_BYTES;
     if (this.#isWithoutRoom && bytes <= WAITING_CALL_BYTES) return true;
     const more = bytes - this.#shares.common - this.#shares.own;
@@ -551,7 +427,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 
   /** Releases what the current message holds, when the call has it entirely, or when it is abandoned. */
   #release(): void {
-    this.#calls.arrived(this);
+    this.#calls.waiting.remove(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
     this.#held = 0;
     this.#giveBack("common");
@@ -609,15 +485,11 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 }
 
-/** Created once, since thousands of calls may fail with it. */
+/** Created once, since thousands of calls may fail so. */
 const TOO_MANY_WAIT = new ServiceError("OVERLOADED", "too many calls wait for their messages");
 const TOO_MANY_WAIT_STATUS = statusOf(TOO_MANY_WAIT);
 /** What such a call counts for if its message has arrived and the client does not half-close: a message of 4 KiB can have 1,000 tokens. */
 const DECODED_CALL_BYTES = 128 * 1024;
-/** How many waiting calls are ended in favour of others in LATE_MESSAGE_MS: each costs about as much as a call. */
-const MAX_ENDINGS = 16;
-/** A caller with more of the second half of the room than this holds much of it. */
-const MUCH_ROOM_BYTES = MAX_UNFINISHED_BYTES / 8;
 /** Each message is preceded by a flag and a length. */
 const FRAME_BYTES = 5;
 /** A chunk may hold the end of one message and the beginning of the next. */

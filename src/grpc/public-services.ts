@@ -15,7 +15,7 @@ import type { Connections } from "../connections/connections.ts";
 import { MAX_OPEN_CALLS, MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { Call, type CalledMethod } from "./call.ts";
-import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
+import type { CallAdmission, CallHeaders, IncomingCalls } from "./incoming-call.ts";
 import { statusOf } from "./status.ts";
 import { CALL, type CallMetadata } from "./unary-call.ts";
 
@@ -47,7 +47,7 @@ export function publicServices(
         const publicMethod = { ...UNLOGGED, ...shared, name, count: callMetrics.of(method), capacity };
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
-          isForAnybody: true,
+          isPublic: true,
           open: (headers) => {
             const call = new PublicCall(headers, publicMethod);
             (headers.metadata as CallMetadata)[CALL] = call;
@@ -83,7 +83,7 @@ interface PublicMethod extends CalledMethod, Pick<Setup, "connections"> {
   readonly capacity: FairCapacity;
 }
 
-class PublicCall extends Call<PublicMethod> implements HeadersJudge {
+class PublicCall extends Call<PublicMethod> implements CallAdmission {
   readonly #headers: CallHeaders;
   /** The caller known on the call's connection, see {@link Connections.callerOf}. */
   readonly #caller: string | undefined;
@@ -102,7 +102,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
     return this.#caller ?? "";
   }
 
-  judge(): boolean {
+  admit(): boolean {
     if (this.#caller === undefined) return true;
     this.#share = this.method.capacity.take(this.#caller);
     if (this.#share !== undefined) return true;
@@ -112,7 +112,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
     return false;
   }
 
-  received(): void {}
+  receivedLarge(): void {}
 
   ended(): void {
     // No effect on a call that has already been answered.

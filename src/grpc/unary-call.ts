@@ -6,7 +6,7 @@ import { ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import { encode, MALFORMED } from "../protobuf/service-definition.ts";
 import { AnsweredCall, type AnsweredMethod } from "./answered-call.ts";
-import type { CallHeaders, HeadersJudge } from "./incoming-call.ts";
+import type { CallAdmission, CallHeaders } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /**
@@ -20,7 +20,7 @@ export type CallMetadata = Metadata & { [CALL]?: unknown };
 /** Serves a unary method: `open` is called with the headers of each call, then grpc-js calls `handle` with its message. */
 export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
-    open: (headers: CallHeaders): HeadersJudge => {
+    open: (headers: CallHeaders): CallAdmission => {
       const call = new UnaryCall<I, O>(headers, method);
       (headers.metadata as CallMetadata)[CALL] = call;
       return call;
@@ -36,7 +36,7 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
 }
 
 /** A unary call: admitted or refused by its headers, and answered once its message has arrived. */
-class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
+class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements CallAdmission {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;
   /** Gives back the room of a large request. */
@@ -65,14 +65,13 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     return this.principal.name;
   }
 
-  judge(): boolean | Promise<boolean> {
+  admit(): boolean | Promise<boolean> {
     if (!this.enter()) return false;
     if (this.#headers.call.getDeadline() === Number.POSITIVE_INFINITY) this.failAfter(DEFAULT_DEADLINE_MS);
     return this.authenticate();
   }
 
-  /** Called only for a large request. */
-  received(bytes: number): void {
+  receivedLarge(bytes: number): void {
     if (this.isGone) return;
     const { requests } = this.method.admission;
     const share = requests.take(this.owner, bytes);
@@ -96,7 +95,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if (this.isGone) return;
     if ((request as unknown) !== MALFORMED) this.request = request;
     this.#callback = callback;
-    // Since the headers were judged, unread answers may have accumulated on the connection.
+    // Since the call was admitted, unread answers may have accumulated on the connection.
     if (this.method.admission.hasUnreadAnswers(this)) {
       this.fail(admissionError("OVERLOADED"));
       return;
