@@ -52,7 +52,7 @@ export function followConnections(
       const reader = source && new Reader(source, { unauthenticated, late, flooded });
       followed.set(session, { connection, reader, flooded });
       connection.onAuthenticated = () => {
-        reader?.known();
+        reader?.authenticated();
         if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
       };
       if (reader !== undefined) readers.add(reader);
@@ -64,7 +64,7 @@ export function followConnections(
       session.once("remoteSettings", () => connection.ready(() => session.destroy()));
       let settings = 0;
       session.on("remoteSettings", () => {
-        reader?.heard();
+        reader?.endTurn();
         if (++settings > MAX_SETTINGS_FRAMES) flooded();
       });
     });
@@ -88,7 +88,7 @@ export function followConnections(
         const length = lengthOf(raw);
         if (length > MAX_CALL_HEADER_BYTES) flooded();
         const { isAuthenticated } = connection;
-        reader?.begun(length);
+        reader?.callBegun(length);
         if (!isAuthenticated) {
           // Calls with large headers count several times, as they hold more memory.
           stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
@@ -131,7 +131,7 @@ class PeriodicLooks {
   add(reader: Reader): void {
     this.#readers.add(reader);
     this.#timer ??= setInterval(() => {
-      for (const each of this.#readers) each.look();
+      for (const each of this.#readers) each.checkUnexplained();
     }, LOOK_MS).unref();
   }
 

@@ -254,7 +254,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     }
     stream?.on("data", this.#count);
     this.#isHandedOn = true;
-    if (open !== undefined) this.reader?.sawCaller(this.owner);
+    if (open !== undefined) this.reader?.callOf(this.owner);
     this.#listener?.onReceiveMetadata(this.metadata);
   }
 

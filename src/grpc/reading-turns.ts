@@ -18,7 +18,7 @@ const LATE_REST_MS = 1000;
  * As MAX_TURN_BYTES, for the connection of a known caller. Data of calls that have been refused also arrives without an event, up to the
  * windows of HTTP/2.
  */
-export const MAX_KNOWN_TURN_BYTES = 1024 * 1024;
+export const MAX_AUTHENTICATED_TURN_BYTES = 1024 * 1024;
 /** How long a connection is not read after a call for which there was no room. */
 const REFUSED_REST_MS = 400;
 
@@ -64,8 +64,8 @@ export class ReadingTurns {
     for (const set of this.#waiting) set.delete(reader);
   }
 
-  /** The connection has received something, which ends its turn. */
-  heard(reader: Reader): void {
+  /** Ends the turn of a connection that has received something. */
+  end(reader: Reader): void {
     this.#isIdle = false;
     if (this.#reading.has(reader)) this.#wait(reader);
     // Node.js has begun to read it again by itself, after a write that did not complete at once, as over TLS.
@@ -79,10 +79,11 @@ export class ReadingTurns {
     this.#waiting[reader.turns === 0 ? 0 : reader.turns < FIRST_TURNS ? 1 : 2].add(reader);
   }
 
-  /** Finds input that raises no event: frames other than calls, and calls that HTTP/2 refuses. */
-  #look(): void {
+  /** Ends turns by input that raises no event: frames other than calls, and calls that HTTP/2 refuses. */
+  #endByBytes(): void {
     for (const reader of this.#reading) {
-      if (!reader.hasRead()) continue;
+      if (reader.turnBytes === 0) continue;
+      reader.closeIfFlooded();
       this.#isIdle = false;
       this.#wait(reader);
     }
@@ -97,7 +98,7 @@ export class ReadingTurns {
   readonly #turn = (): void => {
     const began = performance.now();
     this.#isIdle = true;
-    this.#look();
+    this.#endByBytes();
     // Idle connections give way to waiting ones.
     for (const reader of this.#reading) {
       if (this.#reading.size + this.#waits <= this.#most) break;
@@ -122,7 +123,7 @@ export class ReadingTurns {
 
   #rest(ms: number): void {
     this.#next = undefined;
-    this.#look();
+    this.#endByBytes();
     const now = performance.now();
     if (ms > LONG_TURN_MS) {
       this.#most = 1;
@@ -155,7 +156,7 @@ export class Reader implements CallSource {
   /** Undefined while the connection does not take turns. */
   #turns: ReadingTurns | undefined;
   /** Whether a caller is authenticated on the connection. */
-  #isKnown = false;
+  #isAuthenticated = false;
   /** How many reasons there are not to read the connection. */
   #holds = 0;
   #isResting = false;
@@ -197,20 +198,20 @@ export class Reader implements CallSource {
     return this.#lateCalls > 0 || performance.now() < this.#lateUntil;
   }
 
-  /** The connection has received something, which ends its turn. */
-  heard(): void {
+  /** The connection has received something, which ends its turn. No effect if it takes no turns. */
+  endTurn(): void {
     if (this.#turns === undefined) return;
-    if (this.#isKnown && !this.isLate) this.#take(undefined);
-    else this.#turns.heard(this);
+    if (this.#isAuthenticated && !this.isLate) this.#take(undefined);
+    else this.#turns.end(this);
   }
 
   /** A call has begun, with headers of `bytes`. */
-  begun(bytes = 0): void {
-    if (this.#isKnown) {
-      this.#begunByKnown(bytes);
+  callBegun(bytes = 0): void {
+    if (this.#isAuthenticated) {
+      this.#callOfAuthenticatedBegun(bytes);
       return;
     }
-    this.heard();
+    this.endTurn();
     // Counted per turn of the event loop and not of the connection, since Node.js also reads the connection after it has sent an answer.
     if (this.#calls++ === 0) {
       setImmediate(() => {
@@ -222,15 +223,15 @@ export class Reader implements CallSource {
   }
 
   /** A caller is authenticated on the connection. */
-  known(): void {
-    if (this.#isKnown) return;
-    this.#isKnown = true;
+  authenticated(): void {
+    if (this.#isAuthenticated) return;
+    this.#isAuthenticated = true;
     this.#take(this.isLate ? this.#setup.late : undefined);
   }
 
   /** A call is late with its message. */
   lateCallFound(): void {
-    if (this.#lateCalls++ === 0 && this.#isKnown) this.#take(this.#setup.late);
+    if (this.#lateCalls++ === 0 && this.#isAuthenticated) this.#take(this.#setup.late);
   }
 
   /** The message of a late call has arrived, or the call has ended. */
@@ -270,7 +271,7 @@ export class Reader implements CallSource {
   }
 
   /** A call of this caller has begun. */
-  sawCaller(name: string): void {
+  callOf(name: string): void {
     if (this.#caller === undefined) this.#caller = name;
     else if (this.#caller !== name) this.#hasSeveralCallers = true;
   }
@@ -280,30 +281,30 @@ export class Reader implements CallSource {
     return this.#hasSeveralCallers ? undefined : this.#caller;
   }
 
-  /** Looks for what raises no event, to be called periodically: a connection that receives much of it takes turns. */
-  look(): void {
+  /** To be called periodically: a connection that receives much that raises no event takes turns. */
+  checkUnexplained(): void {
     const { bytesRead } = this.#source;
     const unexplained = bytesRead - this.#lookedAt - this.#explained;
     this.#lookedAt = bytesRead;
     this.#explained = 0;
-    if (!this.#isKnown || this.#turns !== undefined || unexplained < MAX_TURN_BYTES) return;
+    if (!this.#isAuthenticated || this.#turns !== undefined || unexplained < MAX_TURN_BYTES) return;
     this.#lateUntil = performance.now() + LATE_REST_MS;
     this.#take(this.#setup.late);
   }
 
   /** A known caller's connection has received so many bytes of a message. After MAX_TURN_BYTES it pauses until others have been read. */
   received(bytes: number): void {
-    if (!this.#isKnown) return;
+    if (!this.#isAuthenticated) return;
     this.#explained += bytes;
     this.#received += bytes;
-    if (this.#turns !== undefined) this.heard();
+    if (this.#turns !== undefined) this.endTurn();
     else if (this.#received >= MAX_TURN_BYTES) this.#pause();
   }
 
   /** As {@link received}, and counts ignored frames before the call too. */
-  #begunByKnown(bytes: number): void {
+  #callOfAuthenticatedBegun(bytes: number): void {
     this.#explained += bytes;
-    if (this.#turns !== undefined) this.heard();
+    if (this.#turns !== undefined) this.endTurn();
     else if (this.#source.bytesRead - this.#pausedAt >= 2 * MAX_TURN_BYTES) this.#pause();
   }
 
@@ -330,11 +331,15 @@ export class Reader implements CallSource {
     this.#source.readStop();
   }
 
-  /** Whether any bytes were received in the connection's turn without an event. Closes the connection if there were too many. */
-  hasRead(): boolean {
-    const bytes = this.#source.bytesRead - this.#bytesBefore;
-    if (bytes > (this.#isKnown ? MAX_KNOWN_TURN_BYTES : MAX_TURN_BYTES)) this.#setup.flooded();
-    return bytes > 0;
+  /** Bytes received in the connection's turn. */
+  get turnBytes(): number {
+    return this.#source.bytesRead - this.#bytesBefore;
+  }
+
+  /** Closes the connection if it has received too much in its turn, without an event that would have ended the turn. */
+  closeIfFlooded(): void {
+    const max = this.#isAuthenticated ? MAX_AUTHENTICATED_TURN_BYTES : MAX_TURN_BYTES;
+    if (this.turnBytes > max) this.#setup.flooded();
   }
 
   #take(turns: ReadingTurns | undefined): void {

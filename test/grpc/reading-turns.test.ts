@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { describe, it } from "mocha";
 import {
   FIRST_TURNS,
-  MAX_KNOWN_TURN_BYTES,
+  MAX_AUTHENTICATED_TURN_BYTES,
   Reader,
   ReadingTurns,
   type Source,
@@ -50,7 +50,7 @@ describe("turns of reading", () => {
       () => {
         const reading = peers.filter(({ isReading }) => isReading);
         most = Math.max(most, reading.length);
-        for (const { reader } of reading) reader.begun();
+        for (const { reader } of reading) reader.callBegun();
         return peers.every((peer) => peer.turns >= 3);
       },
       { withinMs: 20_000, what: "each connection had three turns" },
@@ -65,7 +65,7 @@ describe("turns of reading", () => {
     const peer = new Peer(new ReadingTurns());
     expect(peer.isReading).to.equal(false);
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
-    peer.reader.begun();
+    peer.reader.callBegun();
     expect(peer.isReading).to.equal(false);
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its next turn" });
     peer.reader.closed();
@@ -84,7 +84,7 @@ describe("turns of reading", () => {
     const turns = new ReadingTurns();
     const others = Array.from({ length: 1500 }, () => new Peer(turns));
     const sending = setInterval(() => {
-      for (const { reader, isReading } of others.slice(0, 100)) if (isReading) reader.begun();
+      for (const { reader, isReading } of others.slice(0, 100)) if (isReading) reader.callBegun();
     }, 1);
     try {
       const hadFirst = ({ turns }: Peer) => turns >= FIRST_TURNS;
@@ -99,7 +99,7 @@ describe("turns of reading", () => {
           withinMs: 5000,
           what: "the new connection has its turn",
         });
-        added.reader.heard();
+        added.reader.endTurn();
       }
       // One round of all of them is 1500.
       expect(total(others) - before).to.be.below(500);
@@ -112,9 +112,9 @@ describe("turns of reading", () => {
 
   it("are none of a known caller's, whose connection is read at any time", async () => {
     const peer = new Peer(new ReadingTurns());
-    peer.reader.known();
+    peer.reader.authenticated();
     expect(peer.isReading).to.equal(true);
-    for (let calls = 0; calls < 10 * MAX_TURN_CALLS; calls++) peer.reader.begun();
+    for (let calls = 0; calls < 10 * MAX_TURN_CALLS; calls++) peer.reader.callBegun();
     peer.bytesRead += 10 * MAX_TURN_BYTES;
     for (let times = 0; times < 20; times++) await turn();
     expect([peer.isReading, peer.flooded]).to.deep.equal([true, 0]);
@@ -122,11 +122,11 @@ describe("turns of reading", () => {
 
   it("are none of a known caller's, but it pauses for others after a read or two, also of frames that are ignored", async () => {
     const peer = new Peer(new ReadingTurns());
-    peer.reader.known();
+    peer.reader.authenticated();
     const reads = [
       (bytes: number) => {
         peer.bytesRead += 2 * bytes;
-        peer.reader.begun();
+        peer.reader.callBegun();
       },
       (bytes: number) => peer.reader.received(bytes),
     ];
@@ -143,38 +143,38 @@ describe("turns of reading", () => {
   it("are taken by a known caller's connection while calls are late with their messages, and for a while after", async () => {
     const peer = new Peer(new ReadingTurns());
     const { reader } = peer;
-    reader.known();
+    reader.authenticated();
     reader.lateCallFound();
     expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
     // What is refused on unauthenticated connections is not refused to a client whose message was lost on its way.
-    for (let calls = 0; calls <= MAX_TURN_CALLS; calls++) reader.begun();
+    for (let calls = 0; calls <= MAX_TURN_CALLS; calls++) reader.callBegun();
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += 2 * MAX_TURN_BYTES;
     reader.received(1);
     expect([peer.isReading, peer.flooded]).to.deep.equal([false, 0]);
     reader.lateCallEnded();
-    reader.heard();
+    reader.endTurn();
     expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
     await until(() => !reader.isLate, { withinMs: 5000, what: "the while is over" });
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
-    reader.heard();
+    reader.endTurn();
     expect(peer.isReading).to.equal(true);
   });
 
   it("are taken by a known caller's connection that receives much beside calls, which closes it if it goes on", async () => {
     const peer = new Peer(new ReadingTurns());
     const { reader } = peer;
-    reader.known();
+    reader.authenticated();
     // Messages, with their overhead.
     peer.bytesRead += MAX_TURN_BYTES - 1;
     reader.received(MAX_TURN_BYTES - 1);
-    reader.look();
+    reader.checkUnexplained();
     expect([peer.isReading, reader.isLate]).to.deep.equal([true, false]);
     peer.bytesRead += MAX_TURN_BYTES;
-    reader.look();
+    reader.checkUnexplained();
     expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
-    peer.bytesRead += MAX_KNOWN_TURN_BYTES + 1;
+    peer.bytesRead += MAX_AUTHENTICATED_TURN_BYTES + 1;
     await until(() => peer.flooded === 1, { withinMs: 1000, what: "the connection is closed" });
   });
 
@@ -182,7 +182,7 @@ describe("turns of reading", () => {
     const { reader } = new Peer(new ReadingTurns());
     const callers = ["a", "a", "b", "a"].map((name) => {
       const before = reader.caller;
-      reader.sawCaller(name);
+      reader.callOf(name);
       return before;
     });
     expect([...callers, reader.caller]).to.deep.equal([undefined, "a", "a", undefined, undefined]);
@@ -190,7 +190,7 @@ describe("turns of reading", () => {
 
   it("pause while further calls of a connection would be refused", async () => {
     const peer = new Peer(new ReadingTurns());
-    peer.reader.known();
+    peer.reader.authenticated();
     peer.reader.rest();
     peer.reader.rest();
     await turn();
@@ -200,7 +200,7 @@ describe("turns of reading", () => {
 
   it("pause after several calls have been refused for lack of room", async () => {
     const peer = new Peer(new ReadingTurns());
-    peer.reader.known();
+    peer.reader.authenticated();
     for (let refused = 0; refused < 3; refused++) peer.reader.refusedForRoom();
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     expect(peer.reader.hasManyLate).to.equal(false);
@@ -218,9 +218,9 @@ describe("turns of reading", () => {
   it("are taken from a connection that begins more calls in one than may be open", async () => {
     const peer = new Peer(new ReadingTurns());
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
-    for (let calls = 0; calls < MAX_TURN_CALLS; calls++) peer.reader.begun();
+    for (let calls = 0; calls < MAX_TURN_CALLS; calls++) peer.reader.callBegun();
     expect(peer.flooded).to.equal(0);
-    peer.reader.begun();
+    peer.reader.callBegun();
     expect(peer.flooded).to.equal(1);
   });
 
@@ -230,7 +230,7 @@ describe("turns of reading", () => {
     // As Node.js does after each write that did not complete at once.
     for (let writes = 0; writes < 4; writes++) {
       peer.isReading = true;
-      for (let calls = 0; calls < MAX_TURN_CALLS / 2; calls++) peer.reader.begun();
+      for (let calls = 0; calls < MAX_TURN_CALLS / 2; calls++) peer.reader.callBegun();
       expect([peer.isReading, peer.flooded]).to.deep.equal([false, 0]);
       await turn();
       await turn();
