@@ -29,7 +29,7 @@ export class StateEmitter {
     this.#state = state;
     for (const [listener, isOnce] of [...this.#listeners]) {
       if (isOnce) this.#listeners.delete(listener);
-      this.#tell(listener, state);
+      this.#call(listener, state);
     }
   }
 
@@ -49,7 +49,7 @@ export class StateEmitter {
     this.#listeners.delete(listener);
   }
 
-  #tell(listener: StateListener, state: ClientState): void {
+  #call(listener: StateListener, state: ClientState): void {
     try {
       // An async listener returns a promise, although its type says void.
       const returned: unknown = listener(state);

@@ -26,7 +26,7 @@ export class Deadlines {
 
   forget(group: CheckGroup): void {
     this.#groups.delete(group);
-    if (this.#groups.size === 0 && this.#onIdle.length > 0) this.#tellIdle();
+    if (this.#groups.size === 0) this.#resolveIdle();
   }
 
   /** Resolves once no group is watched. */
@@ -42,11 +42,11 @@ export class Deadlines {
   close(): void {
     this.#cancelTimer();
     this.#groups.clear();
-    this.#tellIdle();
+    this.#resolveIdle();
   }
 
-  #tellIdle(): void {
-    for (const tell of this.#onIdle.splice(0)) tell();
+  #resolveIdle(): void {
+    if (this.#onIdle.length > 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   #setTimer(at: number): void {

@@ -1,5 +1,4 @@
-import type { Clock } from "../time/clock.ts";
-import { clampedToTimer } from "../time/clock.ts";
+import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CallOptions } from "./blacklist-client.ts";
 import type { MetadataProvider } from "./call-metadata.ts";
 import { ClientError, clientClosed } from "./client-error.ts";

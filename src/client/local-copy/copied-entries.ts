@@ -184,7 +184,7 @@ export class CopiedEntries implements KnownEntries {
     this.#provenAt = undefined;
   }
 
-  /** Whether `until` has not passed by both clocks. The slower one is never ahead of this machine's, so one comparison mostly suffices. */
+  /** Whether either clock is before `until`. Only if this machine's is not, the slower of both clocks has to be computed. */
   #isInFuture(until: number, wall: number): boolean {
     return until > wall || until > this.#clockBounds.earliest();
   }
