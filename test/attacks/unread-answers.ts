@@ -63,15 +63,13 @@ export async function unreadStream(
   const timer = setTimeout(() => over.abort(), forMs);
   // It has been refused or ended.
   for (const event of ["trailers", "close"]) stream.once(event, () => over.abort());
+  const ended = once(over.signal, "abort");
   const question = framed(message);
   let sent = 0;
   while (sent < count && !over.signal.aborted) {
     sent++;
     // Each in its own frame, one after the other.
-    await Promise.race([
-      new Promise((resolve) => stream.write(question, resolve)),
-      once(over.signal, "abort"),
-    ]);
+    await Promise.race([new Promise((resolve) => stream.write(question, resolve)), ended]);
     await turn();
   }
   await delay(Math.max(0, until - performance.now()), undefined, { signal: over.signal }).catch(() => {});
