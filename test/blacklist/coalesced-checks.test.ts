@@ -179,7 +179,10 @@ describe("CoalescedChecks", () => {
     void check("first");
     const dropped = reasonOf(checks.check(jtis("a"), FRESH, { isGone: true }));
     await releaseAll();
-    expect([await dropped, asked()]).to.deep.equal(["CANCELLED", [["first"]]]);
+    expect({ dropped: await dropped, asked: asked() }).to.deep.equal({
+      dropped: "CANCELLED",
+      asked: [["first"]],
+    });
     void check("b");
     expect(asked()).to.deep.equal([["first"], ["b"]]);
   });
@@ -354,7 +357,10 @@ describe("CoalescedChecks", () => {
       await release();
       const late = reasonOf(check("ours"));
       await release();
-      expect([(await early).verdicts, await late]).to.deep.equal([["not-blacklisted"], "NOT_FRESH"]);
+      expect({ early: (await early).verdicts, late: await late }).to.deep.equal({
+        early: ["not-blacklisted"],
+        late: "NOT_FRESH",
+      });
     });
 
     it("there are negatives again once it has the commit", async () => {

@@ -57,9 +57,13 @@ describe("DatabaseMonitor", () => {
       started = true;
     });
     await turn();
-    expect([started, changes]).to.deep.equal([false, []]);
+    expect({ started, changes }).to.deep.equal({ started: false, changes: [] });
     await beat();
-    expect([started, changes, messages()]).to.deep.equal([true, [true], []]);
+    expect({ started, changes, messages: messages() }).to.deep.equal({
+      started: true,
+      changes: [true],
+      messages: [],
+    });
   });
 
   it("has started when the first beat has failed, and reports the reason", async () => {
@@ -104,7 +108,7 @@ describe("DatabaseMonitor", () => {
       await beat(outcome);
       clock.advance(DATABASE_PROBE_MS);
     }
-    expect([changes, messages()]).to.deep.equal([[false], [DOWN, DOWN]]);
+    expect({ changes, messages: messages() }).to.deep.equal({ changes: [false], messages: [DOWN, DOWN] });
   });
 
   it("treats a read-only database as unavailable", async () => {

@@ -207,7 +207,7 @@ describe("an observer of the domain", () => {
       store.commit(newEntry(name));
       await follower.databaseState();
     }
-    expect([watchHub.size, watchHub.lag]).to.deep.equal([1, 2]);
+    expect({ size: watchHub.size, lag: watchHub.lag }).to.deep.equal({ size: 1, lag: 2 });
     // The changes that a copy lacks are sent as one.
     expect(sent()).to.deep.equal(["change"]);
     expect(watchHub.lag).to.equal(0);
@@ -218,7 +218,7 @@ describe("an observer of the domain", () => {
     expect(sent()).to.deep.equal(["opened", "part"]);
     expect(told.filter(([name]) => name === "startedOver")).to.have.length(1);
     copy.close();
-    expect([watchHub.size, watchHub.lag]).to.deep.equal([0, 0]);
+    expect({ size: watchHub.size, lag: watchHub.lag }).to.deep.equal({ size: 0, lag: 0 });
   });
 
   it("can read the number of unexpired entries: exactly if small, within a percent if large", async () => {
@@ -229,9 +229,15 @@ describe("an observer of the domain", () => {
       );
     store.commit(...entries(30, "live"), ...entries(10, "over", over));
     await load();
-    expect([follower.entries.size, follower.entries.countLive()]).to.deep.equal([40, 40]);
+    expect({ size: follower.entries.size, live: follower.entries.countLive() }).to.deep.equal({
+      size: 40,
+      live: 40,
+    });
     clock.advance(LEEWAY + 2000);
-    expect([follower.entries.size, follower.entries.countLive()]).to.deep.equal([40, 30]);
+    expect({ size: follower.entries.size, live: follower.entries.countLive() }).to.deep.equal({
+      size: 40,
+      live: 30,
+    });
 
     const many = 2 * COUNTED_ENTRIES;
     const soon = (clock.now() + 1000) as EpochMs;

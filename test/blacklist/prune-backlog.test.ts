@@ -38,10 +38,16 @@ describe("PruneBacklog", () => {
     expect(asked).to.deep.equal([{ now: clock.now(), leewayMs: LEEWAY, retentionMs: RETENTION }]);
     expect(backlog.longestWaitMs).to.equal(5000);
     clock.advance(BACKLOG_POLL_MS - 1);
-    expect([asked.length, backlog.longestWaitMs]).to.deep.equal([1, 5000 + BACKLOG_POLL_MS - 1]);
+    expect({ asked: asked.length, longestWaitMs: backlog.longestWaitMs }).to.deep.equal({
+      asked: 1,
+      longestWaitMs: 5000 + BACKLOG_POLL_MS - 1,
+    });
     clock.advance(1);
     await turn();
-    expect([asked.length, backlog.longestWaitMs]).to.deep.equal([2, 0]);
+    expect({ asked: asked.length, longestWaitMs: backlog.longestWaitMs }).to.deep.equal({
+      asked: 2,
+      longestWaitMs: 0,
+    });
   });
 
   it("increases with time from the last poll while the database is unavailable, and is polled again", async () => {

@@ -29,7 +29,10 @@ describe("the pause of a Prune call", () => {
       });
       clock.advance(took * PRUNE_PAUSE_RATIO - 1);
       await Promise.resolve();
-      expect([rested, clock.pendingTimers]).to.deep.equal([false, 1]);
+      expect({ rested, pendingTimers: clock.pendingTimers }).to.deep.equal({
+        rested: false,
+        pendingTimers: 1,
+      });
       clock.advance(1);
       expect(await rest).to.equal(true);
     }

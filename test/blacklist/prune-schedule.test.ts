@@ -97,7 +97,7 @@ describe("PruneSchedule", () => {
           clock.advance(due - 1);
           const early = store.prunes.length - before;
           clock.advance(1.001);
-          expect([early, store.prunes.length - before]).to.deep.equal([0, 1]);
+          expect({ early, prunes: store.prunes.length - before }).to.deep.equal({ early: 0, prunes: 1 });
           await store.prunes.at(-1)?.release();
         }
         await pruning.stop();

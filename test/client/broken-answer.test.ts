@@ -49,7 +49,7 @@ describe("a response that ends before its status", () => {
     broken = 2;
     const { client } = opened(address);
     try {
-      expect([await client.isBlacklisted("x"), calls]).to.deep.equal([false, 3]);
+      expect({ answer: await client.isBlacklisted("x"), calls }).to.deep.equal({ answer: false, calls: 3 });
     } finally {
       client.close();
     }

@@ -52,7 +52,10 @@ for (const streams of [true, false]) {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const jtis = ["a", "bad", "a", "c"];
       const answers = await Promise.all(jtis.map((jti) => client.isBlacklisted(jti)));
-      expect([answers, asked(service)]).to.deep.equal([[false, true, false, false], [jtis]]);
+      expect({ answers, asked: asked(service) }).to.deep.equal({
+        answers: [false, true, false, false],
+        asked: [jtis],
+      });
     });
 
     it("wait while a call is in flight, and then share the next", async () => {
@@ -233,7 +236,10 @@ for (const streams of [true, false]) {
       const { code } = await hasty;
       expect([code, performance.now() - startedAt < 2000]).to.deep.equal(["DEADLINE_EXCEEDED", true]);
       open();
-      expect([await patient, asked(service)]).to.deep.equal([true, [["bad", "b"]]]);
+      expect({ patient: await patient, asked: asked(service) }).to.deep.equal({
+        patient: true,
+        asked: [["bad", "b"]],
+      });
     });
 
     it("end when their callers cancel them, before the call and during it, and the others continue", async () => {
@@ -338,7 +344,7 @@ for (const streams of [true, false]) {
         errors.push(failure(client.isBlacklisted("b", { timeoutMs: 60_000 })));
       }
       const { code, reason } = await failure(client.isBlacklisted("c"));
-      expect([code, reason]).to.deep.equal(["RESOURCE_EXHAUSTED", "OVERLOADED"]);
+      expect({ code, reason }).to.deep.equal({ code: "RESOURCE_EXHAUSTED", reason: "OVERLOADED" });
       open();
       await one;
       await turn();

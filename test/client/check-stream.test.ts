@@ -106,7 +106,11 @@ describe("a stream of checks", () => {
     held.answer(bad, FINE);
     held.refuse(bad, "INTERNAL");
     held.answer(b, FINE);
-    expect([await Promise.all(answers), stream.takesMore, ends]).to.deep.equal([[[BAD], [FINE]], true, 0]);
+    expect({ answers: await Promise.all(answers), takesMore: stream.takesMore, ends }).to.deep.equal({
+      answers: [[BAD], [FINE]],
+      takesMore: true,
+      ends: 0,
+    });
   });
 
   const answer = (...verdicts: Verdict[]): Outcome => ({
@@ -192,7 +196,10 @@ describe("a stream of checks", () => {
     held.fail("PERMISSION_DENIED");
     expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["PERMISSION_DENIED"]));
     await isOver();
-    expect([stream.hasAnswered, clock.pendingTimers]).to.deep.equal([false, 0]);
+    expect({ hasAnswered: stream.hasAnswered, pendingTimers: clock.pendingTimers }).to.deep.equal({
+      hasAnswered: false,
+      pendingTimers: 0,
+    });
   });
 
   it("reports responses that arrived before the end", async () => {
@@ -229,7 +236,7 @@ describe("a stream of checks", () => {
     expect(await answers[1]).to.deep.equal([BAD]);
     await held.isLeft("cancelled");
     await isOver();
-    expect([ends, clock.pendingTimers]).to.deep.equal([1, 0]);
+    expect({ ends, pendingTimers: clock.pendingTimers }).to.deep.equal({ ends: 1, pendingTimers: 0 });
   });
 
   it("is abandoned when a caller cancels, if it has had no response since", async () => {
@@ -242,7 +249,10 @@ describe("a stream of checks", () => {
     const given = ask(["b"], { signal: caller.signal });
     await held.asked(2);
     caller.abort();
-    expect([await given, stream.takesMore]).to.deep.equal([["CANCELLED"], false]);
+    expect({ given: await given, takesMore: stream.takesMore }).to.deep.equal({
+      given: ["CANCELLED"],
+      takesMore: false,
+    });
     await held.isLeft("cancelled");
   });
 
@@ -267,7 +277,7 @@ describe("a stream of checks", () => {
     held.answer(ids[0] as number, FINE);
     held.answer(ids[1] as number, FINE);
     held.answer((await held.asked(4))[3] as number, BAD);
-    expect([await next, held.left]).to.deep.equal([[BAD], "no"]);
+    expect({ answers: await next, left: held.left }).to.deep.equal({ answers: [BAD], left: "no" });
   });
 
   it("does not send questions that were cancelled before", async () => {
@@ -275,7 +285,11 @@ describe("a stream of checks", () => {
     const asked = ask(["b"]);
     const { held, ids } = await served(1);
     held.answer(ids[0] as number, FINE);
-    expect([given, await asked, held.questions.length]).to.deep.equal([["CANCELLED"], [FINE], 1]);
+    expect({ given, answers: await asked, questions: held.questions.length }).to.deep.equal({
+      given: ["CANCELLED"],
+      answers: [FINE],
+      questions: 1,
+    });
   });
 
   it("leaves no listener at the signal of a caller with many questions", async () => {
@@ -299,14 +313,17 @@ describe("a stream of checks", () => {
       await answer;
     }
     // Only the stream's own timer is left.
-    expect([listeners, clock.pendingTimers]).to.deep.equal([0, 1]);
+    expect({ listeners, pendingTimers: clock.pendingTimers }).to.deep.equal({
+      listeners: 0,
+      pendingTimers: 1,
+    });
   });
 
   it("ends when it is retired, as soon as no question is unanswered", async () => {
     const answer = ask(["bad"]);
     const { held, ids } = await served(1);
     stream.retire();
-    expect([stream.takesMore, held.left]).to.deep.equal([false, "no"]);
+    expect({ takesMore: stream.takesMore, left: held.left }).to.deep.equal({ takesMore: false, left: "no" });
     held.answer(ids[0] as number, BAD);
     expect(await answer).to.deep.equal([BAD]);
     await held.isLeft("done");
@@ -335,7 +352,7 @@ describe("a stream of checks", () => {
     clock.advance(IDLE_STREAM_MS);
     const afterOne = stream.takesMore;
     clock.advance(IDLE_STREAM_MS);
-    expect([afterOne, stream.takesMore]).to.deep.equal([true, false]);
+    expect({ afterOne, takesMore: stream.takesMore }).to.deep.equal({ afterOne: true, takesMore: false });
     await held.isLeft("done");
   });
 
@@ -352,7 +369,7 @@ describe("a stream of checks", () => {
       clock.advance(250);
     }
     const [held] = streams as [HeldStream];
-    expect([clock.monotonic(), held.left]).to.deep.equal([CHECK_STREAM_MS, "no"]);
+    expect({ time: clock.monotonic(), left: held.left }).to.deep.equal({ time: CHECK_STREAM_MS, left: "no" });
     held.answer(held.questions.at(-1)?.id as number, BAD);
     expect(await answers.at(-1)).to.deep.equal([BAD]);
     await held.isLeft("done");
@@ -365,6 +382,10 @@ describe("a stream of checks", () => {
     expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["CANCELLED"]));
     await streams[0]?.isLeft("cancelled");
     await isOver();
-    expect([ends, clock.pendingTimers, service.streams.open]).to.deep.equal([1, 0, 0]);
+    expect({ ends, pendingTimers: clock.pendingTimers, openStreams: service.streams.open }).to.deep.equal({
+      ends: 1,
+      pendingTimers: 0,
+      openStreams: 0,
+    });
   });
 });

@@ -166,7 +166,7 @@ describe("a connected client", () => {
     const many = Array.from({ length: 1001 }, (_, index) => ({ jti: `${index}`, expiresAt: EXPIRES }));
     const violationsOf = async (call: Promise<unknown>) => {
       const { code, reason, violations } = await failure(call);
-      expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
+      expect({ code, reason }).to.deep.equal({ code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" });
       return violations.map(({ field }) => field);
     };
     const odd = (value: unknown) => value as never;
@@ -351,7 +351,10 @@ describe("connect", () => {
   it("succeeds while the service is unavailable, and the checks fail", async () => {
     const away = connect({ address: "127.0.0.1:1", log: { warn() {} } });
     const error = (await rejection(away.isBlacklisted("a", { timeoutMs: 3000 }))) as { code: string };
-    expect([error.code, away.state]).to.deep.equal(["UNAVAILABLE", "unavailable"]);
+    expect({ code: error.code, state: away.state }).to.deep.equal({
+      code: "UNAVAILABLE",
+      state: "unavailable",
+    });
     away.close();
   });
 });

@@ -110,7 +110,10 @@ describe("a connection that fails", () => {
     const { client } = stage.client(address, { credentials });
     const error = await failure(client.isBlacklisted("a", { timeoutMs: 1000 }));
     tellsNothing(error, address);
-    expect([error.code, error.connection]).to.deep.equal(["UNAVAILABLE", "certificate"]);
+    expect({ code: error.code, connection: error.connection }).to.deep.equal({
+      code: "UNAVAILABLE",
+      connection: "certificate",
+    });
   });
 
   it("contains neither a socket's path nor any of several addresses", async () => {
@@ -118,12 +121,18 @@ describe("a connection that fails", () => {
     const sock = stage.client(`unix:${path}`).client;
     const error = await failure(sock.isBlacklisted("a", { timeoutMs: 500 }));
     tellsNothing(error, path);
-    expect([error.connection, error.address]).to.deep.equal(["refused", `unix:${path}`]);
+    expect({ connection: error.connection, address: error.address }).to.deep.equal({
+      connection: "refused",
+      address: `unix:${path}`,
+    });
     const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.2:${await freePort()}`];
     const several = stage.client(addresses).client;
     const other = await failure(several.isBlacklisted("a", { timeoutMs: 500 }));
     for (const address of addresses) tellsNothing(other, address);
-    expect([other.connection, other.address]).to.deep.equal(["refused", addresses.join(", ")]);
+    expect({ connection: other.connection, address: other.address }).to.deep.equal({
+      connection: "refused",
+      address: addresses.join(", "),
+    });
   });
 
   it("does not contain the address if nothing listens or a proxy answers", async () => {

@@ -130,7 +130,10 @@ describe("a client during an outage", () => {
         return { verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" };
       },
     });
-    expect([await client.isBlacklisted("a", { timeoutMs: 1000 }), count]).to.deep.equal([false, 2]);
+    expect({ answer: await client.isBlacklisted("a", { timeoutMs: 1000 }), count }).to.deep.equal({
+      answer: false,
+      count: 2,
+    });
   });
 
   it("stops retrying after ten attempts, however much time is left", async () => {
@@ -142,7 +145,10 @@ describe("a client during an outage", () => {
       },
     });
     const entries = client.list({ timeoutMs: 60_000 })[Symbol.asyncIterator]();
-    expect([(await failure(entries.next())).reason, count]).to.deep.equal(["DRAINING", 10]);
+    expect({ reason: (await failure(entries.next())).reason, count }).to.deep.equal({
+      reason: "DRAINING",
+      count: 10,
+    });
   });
 
   it("retries a revocation, but not after a final refusal", async () => {

@@ -25,7 +25,7 @@ describe("remembered positives", () => {
     clock.advance(5);
     const soon = ["a", "b", "c"].map((jti) => positives.has(jti));
     clock.advance(3_599_995);
-    expect([soon, positives.has("a")]).to.deep.equal([[true, false, false], false]);
+    expect({ soon, later: positives.has("a") }).to.deep.equal({ soon: [true, false, false], later: false });
   });
 
   it("are not removed earlier because they were found again", () => {

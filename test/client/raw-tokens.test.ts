@@ -17,7 +17,7 @@ const ITSELF = "must be a token's jti claim, not the token itself";
 /** The violation of a call, which must name the problem without repeating the token. */
 async function refusal(call: Promise<unknown>): Promise<unknown> {
   const { code, reason, violations, message } = await failure(call);
-  expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
+  expect({ code, reason }).to.deep.equal({ code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" });
   expect(message).not.to.include("eyJ");
   return violations.map(({ field, description }) => [field, description]);
 }
@@ -68,7 +68,10 @@ describe("a raw token that is passed to the client library as a jti", () => {
       const client = opened({ address: scripted.address, onUnavailable });
       for (const raw of SPELLINGS) expect(await refusals(client, raw)).to.deep.equal(REFUSED);
     }
-    expect([scripted.calls.length, scripted.streams.begun]).to.deep.equal([0, 0]);
+    expect({ calls: scripted.calls.length, streams: scripted.streams.begun }).to.deep.equal({
+      calls: 0,
+      streams: 0,
+    });
   });
 
   it("is refused by a copy, too, without a verdict", async () => {

@@ -40,7 +40,7 @@ describe("ready()", () => {
       });
       try {
         await Promise.all(waiting);
-        expect([before, client.state]).to.deep.equal([0, "ready"]);
+        expect({ before, state: client.state }).to.deep.equal({ before: 0, state: "ready" });
         await client.ready({ timeoutMs: 1 });
         if (mode === "local") expect(client.peek("a", { maxStalenessMs: 60_000 })).to.equal(false);
       } finally {

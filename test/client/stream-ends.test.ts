@@ -127,7 +127,10 @@ describe("the end of a stream of checks", () => {
       const { client } = stage.client(address);
       const checks = [client.isBlacklisted("a", { timeoutMs: 600 })];
       checks.push(client.isBlacklisted("b", { timeoutMs: 600, maxStalenessMs: 1 }));
-      expect([await Promise.all(checks), asked.called]).to.deep.equal([[true, true], 2]);
+      expect({ answers: await Promise.all(checks), calls: asked.called }).to.deep.equal({
+        answers: [true, true],
+        calls: 2,
+      });
     });
 
     it(`by ${how}, later on, retries its question, and the next one is answered by another stream`, async () => {
@@ -201,7 +204,7 @@ describe("checks whose connection fails", () => {
     isHeld = false;
     first.stop();
     const second = await service(() => false, port);
-    expect([await check, second.calls.length]).to.deep.equal([true, 1]);
+    expect({ answer: await check, calls: second.calls.length }).to.deep.equal({ answer: true, calls: 1 });
   });
 
   it("are answered elsewhere within half of their time when the connection is half-open", async () => {
@@ -268,7 +271,11 @@ describe("a proxy that passes no stream", () => {
     it(`is bypassed with calls at once if it rejects streams by ${refusal}`, async () => {
       const { client, service, clock, events } = await through(refusal);
       const answers = [await client.isBlacklisted("bad"), await client.isBlacklisted("a")];
-      expect([answers, service.calls.length, clock.monotonic()]).to.deep.equal([[true, false], 2, 0]);
+      expect({ answers, calls: service.calls.length, time: clock.monotonic() }).to.deep.equal({
+        answers: [true, false],
+        calls: 2,
+        time: 0,
+      });
       expect(events.filter(([name]) => name === "retried")).to.deep.equal([]);
     });
   }
@@ -279,6 +286,6 @@ describe("a proxy that passes no stream", () => {
     await until(() => clock.pendingTimers > 2, { withinMs: 5000, what: "the check is sent" });
     clock.advance(1000);
     const answers = [await check, await client.isBlacklisted("a")];
-    expect([answers, service.calls.length]).to.deep.equal([[true, false], 2]);
+    expect({ answers, calls: service.calls.length }).to.deep.equal({ answers: [true, false], calls: 2 });
   });
 });

@@ -141,6 +141,10 @@ describe("TLS to a service at an IP address", () => {
     await writeFile(cacert, authority.certificate);
     const check = (address: string) => runCli(["check", "a", "--address", address, "--cacert", cacert]);
     const [connected, refused] = [await check(right.address), await check(wrong.address)];
-    expect([connected.exitCode, connected.stderr, refused.exitCode]).to.deep.equal([0, "", 69]);
+    expect({
+      connectedExit: connected.exitCode,
+      connectedStderr: connected.stderr,
+      refusedExit: refused.exitCode,
+    }).to.deep.equal({ connectedExit: 0, connectedStderr: "", refusedExit: 69 });
   });
 });

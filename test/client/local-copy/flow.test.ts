@@ -173,7 +173,7 @@ describe("checks in local mode", () => {
     localCopy.proven();
     // Before the waiting check resumes: the copy was too large, and is empty.
     localCopy.isComplete = false;
-    expect([await asked, service.calls.length]).to.deep.equal([true, 1]);
+    expect({ answer: await asked, calls: service.calls.length }).to.deep.equal({ answer: true, calls: 1 });
   });
 
   it("for a revision use the copy if it reflects it, else the service", async () => {
