@@ -1,8 +1,5 @@
 import type { Decision } from "../decision.ts";
 
-/** After how long a client may retry if no decision was possible. */
-const AUTHZ_RETRY_AFTER_SECONDS = 1;
-
 /** The HTTP response for a client whose request is denied. */
 interface Denial {
   readonly status: 401 | 503;
@@ -18,7 +15,7 @@ export const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   "no-token": unauthorized("Bearer", "an access token is required"),
   unknown: {
     status: 503,
-    headers: { "retry-after": String(AUTHZ_RETRY_AFTER_SECONDS), ...commonHeaders() },
+    headers: { "retry-after": "1", ...commonHeaders() },
     text: "it is currently unknown whether the access token is revoked\n",
   },
 };

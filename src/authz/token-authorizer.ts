@@ -74,12 +74,10 @@ export class TokenAuthorizer {
     sampling.write(`authz ${fields.reason ?? ""}`, {
       fields,
       details: () => details,
-      write: (line) => log[level](line, UNDECIDED),
+      write: (line) => log[level](line, "no decision about a token is possible: its request is denied"),
     });
   }
 }
-
-const UNDECIDED = "no decision about a token is possible: its request is denied";
 
 function decisionOf({ verdicts }: CheckAnswer): Decision {
   if (verdicts.length !== 1) return "unknown";

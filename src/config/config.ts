@@ -93,7 +93,7 @@ function readSettings(from: EnvironmentReader): Config {
 function readDatabase(from: EnvironmentReader): DatabaseAddress {
   const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
   const wanted = from.optional("DATABASE_TLS", onOrOff);
-  const ca = from.content("DATABASE_CA_FILE");
+  const ca = from.file("DATABASE_CA_FILE")?.content;
   try {
     if (ca !== undefined) certificatesOf(ca, "DATABASE_CA_FILE");
   } catch (error) {

@@ -33,26 +33,19 @@ export class EnvironmentReader {
     });
   }
 
-  /** The path in the variable, for reading the file later; undefined if it is absent. A file that cannot be read now is a problem. */
-  readablePath(name: string): string | undefined {
+  /** The file whose path is in the variable, for reading it again later; undefined if the variable is absent. */
+  file(name: string): { readonly path: string; readonly content: string } | undefined {
     return this.#attempt(name, () => {
-      const path = this.#path(name);
-      if (path !== undefined) contentOf(path);
-      return path;
+      const path = this.#variable(name);
+      if (path === undefined) return undefined;
+      validate(path);
+      return { path, content: contentOf(path) };
     });
   }
 
   /** The path in `NAME_FILE`, from which to read the value again later; undefined if it is absent. Reports no problem. */
   pathOfFile(name: string): string | undefined {
     return this.#variable(`${name}_FILE`);
-  }
-
-  /** The content of the file whose path is in the variable; undefined if the variable is absent. */
-  content(name: string): string | undefined {
-    return this.#attempt(name, () => {
-      const path = this.#path(name);
-      return path === undefined ? undefined : contentOf(path);
-    });
   }
 
   /** Whether the variable or `NAME_FILE` is set, even to an invalid value. */
@@ -92,12 +85,6 @@ export class EnvironmentReader {
     if (text === "") throw new RangeError(`cannot be read: ${what} is empty`);
     validate(text, format);
     return text;
-  }
-
-  #path(name: string): string | undefined {
-    const path = this.#variable(name);
-    if (path !== undefined) validate(path);
-    return path;
   }
 
   #variable(name: string): string | undefined {

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
 import type { BearerRules } from "../auth/bearer-authenticator.ts";
 import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
@@ -107,7 +106,7 @@ function areAllCarriers(roles: CertificateRoles): boolean {
 
 function readBearers(from: EnvironmentReader): Security["bearers"] {
   const url = from.optional("AUTH_JWKS_URL", parseJwksUrl);
-  const path = from.readablePath("AUTH_JWKS_FILE");
+  const path = from.file("AUTH_JWKS_FILE")?.path;
   const issuer = from.optional("AUTH_ISSUER", anyText);
   const audience = from.optional("AUTH_AUDIENCE", anyText);
   const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true });
@@ -133,10 +132,10 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
 }
 
 function readTls(from: EnvironmentReader): TlsFiles | undefined {
-  const certificate = from.readablePath("TLS_CERT_FILE");
-  const key = from.readablePath("TLS_KEY_FILE");
-  const clientCa = from.readablePath("TLS_CLIENT_CA_FILE");
-  const clientCrl = from.readablePath("TLS_CLIENT_CRL_FILE");
+  const certificate = from.file("TLS_CERT_FILE");
+  const key = from.file("TLS_KEY_FILE");
+  const clientCa = from.file("TLS_CLIENT_CA_FILE");
+  const clientCrl = from.file("TLS_CLIENT_CRL_FILE");
   if (from.isSet("TLS_CLIENT_CRL_FILE") && !from.isSet("TLS_CLIENT_CA_FILE")) {
     from.addProblem("TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE");
   }
@@ -145,15 +144,17 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
     from.addProblem("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
   }
   if (certificate === undefined || key === undefined) return undefined;
-  const [cert, privateKey, ca, crl] = [certificate, key, clientCa, clientCrl].map(
-    (path) => path && readFileSync(path, "utf8"),
-  );
   try {
-    checkTlsFiles({ cert: cert ?? "", key: privateKey ?? "", ca });
-    if (ca !== undefined) new ClientTrust({ ca, crl });
+    checkTlsFiles({ cert: certificate.content, key: key.content, ca: clientCa?.content });
+    if (clientCa !== undefined) new ClientTrust({ ca: clientCa.content, crl: clientCrl?.content });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     from.addProblem(error.message);
   }
-  return { certificate, key, clientCa, clientCrl };
+  return {
+    certificate: certificate.path,
+    key: key.path,
+    clientCa: clientCa?.path,
+    clientCrl: clientCrl?.path,
+  };
 }

@@ -3,7 +3,7 @@ import { type Server, status } from "@grpc/grpc-js";
 import type { AttributeContext } from "../../gen/envoy/service/auth/v3/attribute_context_pb.js";
 import { Authorization, type CheckResponseSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import type { PresentedCredentials } from "../auth/presented-token.ts";
-import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
+import { isAcceptedType, isSecurityEvent } from "../auth/verify.ts";
 import { DENIALS } from "../authz/denial.ts";
 import { isPreflight } from "../authz/presented-credentials.ts";
 import type { TokenAuthorizer } from "../authz/token-authorizer.ts";

@@ -30,18 +30,10 @@ function escapeLogLine(line: string): string {
   return NOT_PRINTABLE_ASCII.test(json) ? `${escapeJson(json)}\n` : line;
 }
 
-interface Description {
-  readonly type: string;
-  readonly message: string;
-  readonly code?: string;
-  readonly stack?: string;
-  readonly cause?: Description;
-}
-
 /** How many levels of `cause` are logged: enough for the errors of the store, of its driver, and of the system. */
 const MAX_CAUSES = 4;
 
-function describe(error: unknown, depth = 0): Description {
+function describe(error: unknown, depth = 0): object {
   if (!(error instanceof Error)) return { type: typeof error, message: "not an Error" };
   const { code } = error as { code?: unknown };
   return {

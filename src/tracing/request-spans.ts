@@ -9,18 +9,7 @@ const HEADERS_GETTER: TextMapGetter<Headers> = {
 };
 
 /** The methods that OpenTelemetry's conventions for HTTP list; all others are recorded as `_OTHER`. */
-const NAMED_METHODS: ReadonlySet<string> = new Set([
-  "CONNECT",
-  "DELETE",
-  "GET",
-  "HEAD",
-  "OPTIONS",
-  "PATCH",
-  "POST",
-  "PUT",
-  "QUERY",
-  "TRACE",
-]);
+const NAMED_METHODS = /^(?:CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|QUERY|TRACE)$/;
 
 /** Creates the spans of HTTP requests for one path, the `route`. They hold no headers: only the trace context is read from them. */
 export class RequestSpans {
@@ -34,7 +23,7 @@ export class RequestSpans {
 
   /** Starts the span of a request; undefined if its trace is not recorded. */
   begin({ method = "", headers }: { method?: string | undefined; headers: Headers }): CallSpans | undefined {
-    const isKnown = NAMED_METHODS.has(method);
+    const isKnown = NAMED_METHODS.test(method);
     return beginCall(this.#tracing, {
       name: `${isKnown ? method : "HTTP"} ${this.#route}`,
       attributes: {

@@ -1,4 +1,4 @@
-import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
+import { type Attributes, SpanStatusCode } from "@opentelemetry/api";
 import type { Fallback, Observer, Participant } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { CallSpans, guarded, type Tracing } from "./call-spans.ts";
@@ -82,35 +82,29 @@ export class SharedSpans implements Observer {
     this.#next.startedOver();
   }
 
-  #trace(round: SharedRound): void {
-    const waiting = waitingCalls(round.participants);
+  #trace({ name, participants, milliseconds, attributes, error, isLast }: SharedRound): void {
+    const waiting = waitingCalls(participants);
     const [first, ...others] = waiting;
     if (first === undefined) return;
     guarded(() => {
-      const span = this.#span(round, { first, others });
-      for (const { call } of others) call.link(span);
+      const { tracer, clock } = this.#tracing;
+      const endTime = first.wait.wall + (clock.monotonic() - first.wait.monotonic);
+      const span = tracer.startSpan(
+        name,
+        {
+          startTime: endTime - milliseconds,
+          attributes: { "tokenblacklist.sharing": participants.length, ...attributes },
+          links: others.slice(0, MAX_SPAN_LINKS).map(({ wait }) => ({ context: wait.span.spanContext() })),
+        },
+        first.wait.context,
+      );
+      if (error !== undefined) {
+        span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
+      }
+      span.end(endTime);
+      for (const { call } of others) call.link(span.spanContext());
     });
-    if (round.isLast) for (const { call } of waiting) call.endWait();
-  }
-
-  #span(
-    { name, participants, milliseconds, attributes, error }: SharedRound,
-    { first, others }: { first: WaitingCall; others: readonly WaitingCall[] },
-  ): SpanContext {
-    const { tracer, clock } = this.#tracing;
-    const endTime = first.wait.wall + (clock.monotonic() - first.wait.monotonic);
-    const span = tracer.startSpan(
-      name,
-      {
-        startTime: endTime - milliseconds,
-        attributes: { "tokenblacklist.sharing": participants.length, ...attributes },
-        links: others.slice(0, MAX_SPAN_LINKS).map(({ wait }) => ({ context: wait.span.spanContext() })),
-      },
-      first.wait.context,
-    );
-    if (error !== undefined) span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
-    span.end(endTime);
-    return span.spanContext();
+    if (isLast) for (const { call } of waiting) call.endWait();
   }
 }
 

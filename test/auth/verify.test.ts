@@ -3,7 +3,13 @@ import { expect } from "chai";
 import { CompactEncrypt, importJWK, type JWK } from "jose";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../../src/auth/algorithms.ts";
 import { JwksCache, UNKNOWN_KEY_RELOAD_MS } from "../../src/auth/jwks-cache.ts";
-import { InvalidTokenError, unverifiedClaims, verifiedClaims } from "../../src/auth/verify.ts";
+import {
+  InvalidTokenError,
+  isAcceptedType,
+  isSecurityEvent,
+  unverifiedClaims,
+  verifiedClaims,
+} from "../../src/auth/verify.ts";
 import { MAX_JWT_BYTES } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
@@ -584,3 +590,64 @@ function mac(header: { alg: string; kid: string }, secret: string | Buffer): str
   const hash = `sha${header.alg.slice(2)}`;
   return `${signingInput}.${createHmac(hash, secret).update(signingInput).digest("base64url")}`;
 }
+
+describe("isAcceptedType", () => {
+  it("accepts the types of access, refresh and ID tokens, and an absent type", () => {
+    const accepted = [
+      ...[undefined, null, 7, [], "", "JWT", "jwt", "JOSE", "Bearer", "Custom", "access_token", "id_token"],
+      ...["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "rt+jwt", "id+jwt"],
+      ...["refresh_token+jwt", "application/okta-internal-at+jwt", "application/jwt"],
+    ];
+    expect(accepted.filter((typ) => !isAcceptedType(typ))).to.deep.equal([]);
+  });
+
+  it("refuses the media type of another kind, known or not, in any spelling", () => {
+    const others = [
+      ...["logout+jwt", "LOGOUT+JWT", "Logout+Jwt", "application/logout+jwt", " logout+jwt ", "secevent+jwt"],
+      ...["dpop+jwt", "token-introspection+jwt", "oauth-authz-req+jwt", "vc+jwt", "kb+jwt", "vc+sd-jwt"],
+      ...[
+        "dc+sd-jwt",
+        "client-authentication+jwt",
+        "entity-statement+jwt",
+        "of-tomorrow+jwt",
+        "+jwt",
+        "JOSE+JSON",
+      ],
+      ...["logout", "logout_token", "backchannel-logout", "secevent", "dpop", "passport"],
+      ...["format+jwt", "not-an-access+jwt", "at+jwt+x", "at+sd-jwt"],
+    ];
+    expect(others.filter(isAcceptedType)).to.deep.equal([]);
+  });
+});
+
+describe("isSecurityEvent", () => {
+  const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
+  it("recognizes an events claim whose members are named by URIs", () => {
+    const events = [
+      { [LOGOUT]: {} },
+      { [LOGOUT]: null, more: 1 },
+      [LOGOUT],
+      { "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {} },
+      { "urn:ietf:params:scim:event:feed:add": {} },
+    ];
+    expect(events.filter((each) => !isSecurityEvent({ events: each }))).to.deep.equal([]);
+  });
+
+  it("ignores other events claims", () => {
+    const events = [
+      undefined,
+      null,
+      true,
+      "signup",
+      LOGOUT,
+      7,
+      [],
+      {},
+      ["a"],
+      { created: 1 },
+      [{ [LOGOUT]: {} }],
+    ];
+    expect(events.filter((each) => isSecurityEvent({ events: each }))).to.deep.equal([]);
+  });
+});
