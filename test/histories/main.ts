@@ -13,7 +13,7 @@ async function run({ json, failFast, index, ...which }: Options, signal: AbortSi
     onResult(result) {
       results.push(result);
       process.stdout.write(`${json ? JSON.stringify(result) : formatResult(result, index)}\n`);
-      if (failFast && result.verdict !== "ok") enough.abort();
+      if (failFast && result.verdict === "violation") enough.abort();
     },
   });
   const summary = summarize(results);

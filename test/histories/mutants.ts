@@ -33,22 +33,25 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 interface Hunt {
   readonly histories: number;
+  /** How many of them did too little to prove anything. */
+  readonly insufficient: number;
   /** The history that detected the mutant; absent if none did. */
   readonly proof: Result | undefined;
 }
 
 async function hunt(mutant: Mutant, folder: string, most: number): Promise<Hunt> {
-  let histories = 0;
+  let [histories, insufficient] = [0, 0];
   for (let from = 1; from <= most && !interrupted; from += RUN) {
     for (const fault of mutant.faults) {
       for (const result of await run(folder, mutant, { fault, from, to: Math.min(most, from + RUN - 1) })) {
         histories++;
-        if (result.verdict === "violation") return { histories, proof: result };
+        if (result.verdict === "insufficient") insufficient++;
+        if (result.verdict === "violation") return { histories, insufficient, proof: result };
       }
       if (interrupted) break;
     }
   }
-  return { histories, proof: undefined };
+  return { histories, insufficient, proof: undefined };
 }
 
 /** Runs histories in the patched copy, with its own tools, until one is violated. */
@@ -93,9 +96,11 @@ async function judge(mutant: Mutant, most: number): Promise<boolean> {
     return false;
   }
   try {
-    const { histories, proof } = await hunt(mutant, copy.folder, most);
+    const { histories, insufficient, proof } = await hunt(mutant, copy.folder, most);
     if (proof === undefined) {
-      say(`SURVIVED  ${mutant.name} (${mutant.rule}): ${histories} histories`);
+      say(
+        `SURVIVED  ${mutant.name} (${mutant.rule}): ${histories} histories, ${insufficient} of them insufficient`,
+      );
       return false;
     }
     const { fault, seed, binaryLog, problems } = proof;

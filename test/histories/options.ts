@@ -24,7 +24,7 @@ export const USAGE = `usage: make histories ARGS="[options]"
                    ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}
   --binlog on|off  override the seed's choice of a binary log
   --index on|off   the service's setting INDEX
-  --fail-fast      end with the first history that fails
+  --fail-fast      end with the first violation
   --json           one JSON object a line instead of text
 `;
 
