@@ -18,6 +18,11 @@ export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 export const MAX_SMALL_REQUEST_BYTES = 300 * 1024;
 /** Bytes of one request that has no tokens, and of a message of `Watch`. */
 export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
+/**
+ * Fields of one request, nested ones included: 16 for each token. A field may take two bytes, so that a request within its limit of bytes could
+ * have two million, and decoding them takes a tenth of a second. These take some 2 ms.
+ */
+export const MAX_FIELDS = 16 * MAX_BATCH;
 /** Bytes of one request from Envoy: the headers of a request (by default at most 60 KiB), once or twice, and its metadata. */
 export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
 /** Fields of one request from Envoy, nested ones included: hundreds of headers, and claims with long lists. Decoding takes some 5 ms. */

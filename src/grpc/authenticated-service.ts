@@ -3,12 +3,14 @@ import type { Server, ServiceDefinition, UntypedHandleCall } from "@grpc/grpc-js
 import type { Logger } from "pino";
 import type { KnownCaller } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
+import { MAX_FIELDS } from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { methodDefinition, type StreamMethodName } from "../protobuf/service-definition.ts";
 import type { Tracing } from "../tracing/call-spans.ts";
 import { MethodSpans } from "../tracing/method-spans.ts";
 import type { Handler, Handlers } from "./answered-call.ts";
 import type { AuthenticatedMethod } from "./authenticated-call.ts";
+import { type Decode, withMaxFields } from "./bounded-decoding.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
 import type { AnyRules, MethodTable } from "./methods.ts";
 import { serveUnary } from "./unary-call.ts";
@@ -55,7 +57,7 @@ export function addAuthenticatedService<S extends DescService>(
     const name = desc.localName;
     const rules = table[name as keyof typeof table] as AnyRules;
     const { path, requestDeserialize, ...definition } = methodDefinition(desc);
-    const { bound, maxBytes } = rules;
+    const { maxBytes } = rules;
     if (desc.methodKind === "unary") {
       const handler = handlers[name as keyof typeof handlers] as unknown as Handler<object, object>;
       const { open, handle } = serveUnary({ ...authenticatedMethod(desc, rules, environment), handler });
@@ -69,13 +71,23 @@ export function addAuthenticatedService<S extends DescService>(
     definitions[name] = {
       ...definition,
       path,
-      requestDeserialize: bound?.(requestDeserialize) ?? requestDeserialize,
+      requestDeserialize: boundedDecoding(desc, rules, requestDeserialize as Decode),
     };
   }
   server.addService(definitions, handles);
 }
 
-/** Creates a method by its rules. `count` counts its calls; absent: under its own name. */
+/** Decodes a request of the method only as far as its rules allow. */
+export function boundedDecoding(
+  { input }: DescMethod,
+  { maxFields = MAX_FIELDS, shortenLists }: Pick<AnyRules, "maxFields" | "shortenLists">,
+  decode: Decode,
+): Decode {
+  const bounded = withMaxFields(maxFields, input)(decode);
+  return shortenLists?.(bounded) ?? bounded;
+}
+
+/** Creates a method from its rules. `count` counts its calls; by default they are counted under the method's own name. */
 export function authenticatedMethod(
   desc: DescMethod,
   rules: AnyRules,

@@ -7,8 +7,8 @@ interface RepeatedField {
   readonly number: number;
 }
 
-/** Scanning stops after this multiple of the allowed number of elements. The rest of the message is dropped. */
-const SCANNED_MULTIPLE = 8;
+/** At most this multiple of the allowed number of elements is scanned, counted in fields of any kind. */
+const SCANNED_MULTIPLE = 16;
 
 export type Decode = (bytes: Buffer) => object;
 
@@ -34,18 +34,20 @@ export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) 
 const MAX_OTHERS = 16;
 
 /**
- * Removes the elements of the field after the first one above `max` from an encoded message. The decoded message still shows that there are
- * too many, and the removed ones are never built. Returns the message unchanged if it has no more than `max` elements, or if it cannot be
- * parsed, so that the decoder reports why.
+ * Removes the elements of the field after the first one above `max` from an encoded message, and what follows the nested message if they are
+ * in one. The decoded message still shows that there are too many, and the removed ones are never built. Returns the message unchanged if no
+ * more than `max` elements are found, or if it cannot be parsed up to there, so that the decoder reports why.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, max: number): Buffer {
   // An element takes at least two bytes.
   if (bytes.length <= max * 2) return bytes;
-  if (within === undefined) return shortened({ bytes, start: 0, end: bytes.length }, number, max) ?? bytes;
-  const field = new Fields({ bytes, start: 0, end: bytes.length });
-  while (field.next()) {
+  const scan = { number, max, elements: 0, fields: 0 };
+  const message = { bytes, start: 0, end: bytes.length };
+  if (within === undefined) return shortened(message, scan) ?? bytes;
+  const field = new Fields(message);
+  while (scan.fields++ < max * SCANNED_MULTIPLE && field.next()) {
     if (field.number !== within || field.start < 0) continue;
-    const content = shortened({ bytes, start: field.start, end: field.end }, number, max);
+    const content = shortened({ bytes, start: field.start, end: field.end }, scan);
     if (content === undefined) continue;
     const head = Buffer.from([...varint(field.number * 8 + 2), ...varint(content.length)]);
     return Buffer.concat([bytes.subarray(0, field.tag), head, content]);
@@ -98,17 +100,28 @@ interface Part {
   readonly end: number;
 }
 
-/** The part without the excess elements of the field `number`; undefined if there are none. */
-function shortened(part: Part, number: number, max: number): Buffer | undefined {
+/** The search for elements of the field `number`, in one message or in several that decoders merge into one. */
+interface Scan {
+  readonly number: number;
+  readonly max: number;
+  /** How many have been found. */
+  elements: number;
+  /** How many fields of any kind have been scanned. */
+  fields: number;
+}
+
+/** The part without the excess elements; undefined if none are found. */
+function shortened(part: Part, scan: Scan): Buffer | undefined {
   const { bytes, start } = part;
+  const { number, max } = scan;
   const kept: Buffer[] = [];
-  let count = 0;
   const field = new Fields(part);
-  while (field.next()) {
-    if (count > max * SCANNED_MULTIPLE) break;
+  while (scan.fields++ < max * SCANNED_MULTIPLE && field.next()) {
     if (field.number === number) {
-      if (++count === max + 1) kept.push(bytes.subarray(start, field.end));
-    } else if (count > max && kept.length <= MAX_OTHERS) kept.push(bytes.subarray(field.tag, field.end));
+      if (++scan.elements === max + 1) kept.push(bytes.subarray(start, field.end));
+    } else if (scan.elements > max && kept.length <= MAX_OTHERS) {
+      kept.push(bytes.subarray(field.tag, field.end));
+    }
   }
   return kept.length === 0 ? undefined : Buffer.concat(kept);
 }

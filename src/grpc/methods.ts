@@ -1,5 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { type Authorization, CheckRequestSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import type { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import {
   BlacklistRequestSchema,
   IsBlacklistedRequestSchema,
@@ -19,7 +19,7 @@ import {
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
 import type { AuthenticatedMethod } from "./authenticated-call.ts";
-import { type Decode, withMaxElements, withMaxFields } from "./bounded-decoding.ts";
+import { type Decode, withMaxElements } from "./bounded-decoding.ts";
 import type { MethodLogging } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
@@ -28,8 +28,10 @@ import { withoutLargeQuestion } from "./streamed-check.ts";
 interface MethodRules extends Pick<AuthenticatedMethod, "isQuiet" | "role"> {
   /** Maximum size of a request, in bytes. */
   readonly maxBytes: number;
-  /** Bounds how much of a request is decoded. Absent: bounded by `maxBytes` alone. */
-  readonly bound?: (decode: Decode) => Decode;
+  /** Maximum number of fields of a request, nested ones included. A request with more is malformed. Absent: MAX_FIELDS. */
+  readonly maxFields?: number;
+  /** Limits the decoding of lists that are too long, so that the error can say so. Absent: there is no list. */
+  readonly shortenLists?: (decode: Decode) => Decode;
 }
 
 interface UnaryRules<I, O> extends MethodRules {
@@ -80,7 +82,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     audit: describeBlacklist,
     isQuiet: false,
     maxBytes: MAX_REQUEST_BYTES,
-    bound: withMaxElements(MAX_BATCH, BlacklistRequestSchema.field.tokens),
+    shortenLists: withMaxElements(MAX_BATCH, BlacklistRequestSchema.field.tokens),
   },
   isBlacklisted: {
     role: "check",
@@ -90,7 +92,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     isQuiet: true,
     summarize: ({ verdicts = [] }) => countVerdicts(verdicts),
     maxBytes: MAX_SMALL_REQUEST_BYTES,
-    bound: withMaxElements(MAX_BATCH, IsBlacklistedRequestSchema.field.jtis),
+    shortenLists: withMaxElements(MAX_BATCH, IsBlacklistedRequestSchema.field.jtis),
   },
   list: {
     role: "list",
@@ -98,7 +100,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     audit: undefined,
     isQuiet: false,
     maxBytes: MAX_SMALL_REQUEST_BYTES,
-    bound: withMaxElements(MAX_BATCH, ListRequestSchema.field.jtis),
+    shortenLists: withMaxElements(MAX_BATCH, ListRequestSchema.field.jtis),
   },
   prune: {
     role: "prune",
@@ -113,7 +115,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     // A client opens a stream every few seconds.
     isQuiet: true,
     maxBytes: MAX_REQUEST_BYTES,
-    bound: (decode) => withoutLargeQuestion(boundedJtis(boundedMetadata(decode))),
+    shortenLists: (decode) => withoutLargeQuestion(boundedJtis(boundedMetadata(decode))),
   },
   watch: {
     role: "check",
@@ -132,6 +134,6 @@ export const AUTHORIZATION: MethodTable<typeof Authorization> = {
     // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
     isQuiet: true,
     maxBytes: MAX_ENVOY_REQUEST_BYTES,
-    bound: withMaxFields(MAX_ENVOY_FIELDS, CheckRequestSchema),
+    maxFields: MAX_ENVOY_FIELDS,
   },
 };

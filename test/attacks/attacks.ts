@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { methodPath } from "../support/raw-channel.ts";
 import type { Attack, Extent, Target } from "./attack.ts";
 import { repeat } from "./attack.ts";
-import { compressedBodies, emptyTokens, longStruct } from "./compressed-bodies.ts";
+import { compressedBodies, emptyTokens, longStruct, repeatedQuestions } from "./compressed-bodies.ts";
 import { damagedCredentials } from "./damaged-credentials.ts";
 import { halfHandshakes } from "./half-handshakes.ts";
 import { halfPrefaces } from "./half-prefaces.ts";
@@ -309,6 +309,18 @@ export const ATTACKS: readonly Attack[] = [
           target.address,
           { path: ENVOY, message: longStruct(240 * KIB) },
           { count: times(20, extent), encoding: "identity", headers: bearer(target) },
+        ),
+      ),
+  },
+  {
+    name: "repeated-questions",
+    sends: "StreamChecks by a caller, its question given 2,000 times with 1,000 empty jtis, 10 at a time",
+    play: (target, extent) =>
+      repeat(extent, { count: 100 }, () =>
+        compressedBodies(
+          target.address,
+          { path: STREAM_CHECKS, message: repeatedQuestions(4 * MIB - 100) },
+          { count: times(10, extent), encoding: "identity", headers: bearer(target) },
         ),
       ),
   },

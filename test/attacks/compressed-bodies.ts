@@ -33,20 +33,28 @@ export function emptyTokens(bytes: number): Buffer {
   return Buffer.alloc(bytes, Buffer.from([0x0a, 0x00]));
 }
 
+/** A message of `StreamChecks` whose question occurs again and again. Decoders merge them into one, with all of their jtis. */
+export function repeatedQuestions(bytes: number): Buffer {
+  const question = inField(2, emptyTokens(2000));
+  return Buffer.alloc(bytes - (bytes % question.length), question);
+}
+
 /**
  * A CheckRequest whose metadata has a list with as many empty values as fit into `bytes`: attributes.metadata_context.filter_metadata of one name, a
  * Struct of one field, a ListValue.
  */
 export function longStruct(bytes: number): Buffer {
-  const inField = (number: number, ...parts: Uint8Array[]) => {
-    const content = Buffer.concat(parts);
-    return Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
-  };
   const name = inField(1, Buffer.from("a"));
   const listValue = inField(6, emptyTokens(bytes));
   const struct = inField(1, name, inField(2, listValue));
   const entry = inField(1, name, inField(2, struct));
   return inField(1, inField(11, entry));
+}
+
+/** An encoded field with this content. */
+function inField(number: number, ...parts: Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts);
+  return Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
 }
 
 function varint(value: number): Buffer {

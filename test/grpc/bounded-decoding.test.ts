@@ -44,6 +44,23 @@ describe("a message with repeated fields", () => {
     );
   });
 
+  it("is shortened within a nested message that occurs several times, whose elements decoders join", () => {
+    fc.assert(
+      fc.property(fc.array(jtis, { maxLength: 6 }), (questions) => {
+        const bytes = Buffer.concat(
+          questions.map((all) =>
+            toBinary(
+              StreamChecksRequestSchema,
+              create(StreamChecksRequestSchema, { question: { jtis: all } }),
+            ),
+          ),
+        );
+        const decoded = fromBinary(StreamChecksRequestSchema, withoutExcess(bytes, QUESTIONS_JTIS, MOST));
+        expect(decoded.question?.jtis ?? []).to.deep.equal(questions.flat().slice(0, MOST + 1));
+      }),
+    );
+  });
+
   it("is unchanged if it cannot be parsed, so that the decoder reports why", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (random) => {

@@ -10,6 +10,8 @@ import {
 import { Admission } from "../../src/admission/admission.ts";
 import type { KnownCaller } from "../../src/caller.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
+import { boundedDecoding } from "../../src/grpc/authenticated-service.ts";
+import type { Decode } from "../../src/grpc/bounded-decoding.ts";
 import { openCheckStreams } from "../../src/grpc/check-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
@@ -98,8 +100,13 @@ export class CheckCallStage {
   }
 
   async #listen(): Promise<void> {
-    const definition = methodDefinition(TokenBlacklist.method.streamChecks);
-    const requestDeserialize = TOKEN_BLACKLIST.streamChecks.bound?.(definition.requestDeserialize);
+    const { streamChecks } = TokenBlacklist.method;
+    const definition = methodDefinition(streamChecks);
+    const requestDeserialize = boundedDecoding(
+      streamChecks,
+      TOKEN_BLACKLIST.streamChecks,
+      definition.requestDeserialize as Decode,
+    );
     this.#server.addService({ streamChecks: { ...definition, requestDeserialize } } as never, {
       streamChecks: this.streams.handle,
     });
