@@ -1,7 +1,8 @@
+import type { TurnCaller } from "../admission/fair-turns.ts";
 import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../entry.ts";
 import { issuerError, numericDate, validJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";
-import { type VerificationCaller, VerificationQueue } from "./verification-queue.ts";
+import { VerificationQueue } from "./verification-queue.ts";
 import { type Claims, InvalidTokenError, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
 /** What identifies a token that has been verified. */
@@ -33,14 +34,14 @@ export class RawTokenVerifier {
    */
   identify(
     tokens: readonly string[],
-    caller: VerificationCaller,
+    caller: TurnCaller,
   ): Promise<readonly (VerifiedToken | InvalidTokenError)[]> {
     return this.#queue.reserve(tokens.length, caller, () => this.#identify(tokens, caller));
   }
 
   async #identify(
     tokens: readonly string[],
-    caller: VerificationCaller,
+    caller: TurnCaller,
   ): Promise<(VerifiedToken | InvalidTokenError)[]> {
     let hasFailed = false;
     // If one token cannot be judged, the rest are skipped: their caller counts as gone.
@@ -82,7 +83,7 @@ export class RawTokenVerifier {
     return { token, keys };
   }
 
-  async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<VerifiedToken> {
+  async #verify({ token, keys }: IssuedToken, caller: TurnCaller): Promise<VerifiedToken> {
     const claims = await verifiedClaims(token, {
       ...{ keys, algorithms: this.#options.algorithms },
       checkUnverified: identityOf,

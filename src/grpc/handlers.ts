@@ -1,8 +1,10 @@
 import {
   BlacklistResult_Outcome,
+  type ListRequest,
   type TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { FairTurns } from "../admission/fair-turns.ts";
 import type { RawTokenVerifier } from "../auth/raw-token-verifier.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/check-service.ts";
@@ -34,6 +36,13 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
   unknown: Verdict.UNKNOWN,
 };
 
+/**
+ * Calls of List and Prune that are carried out at once, in total and for one caller. The database's pool has four connections, one of which is
+ * left for what Blacklist needs of it.
+ */
+const MAX_POOL_CALLS = 3;
+const MAX_POOL_CALLS_PER_CALLER = 2;
+
 interface Setup {
   readonly metrics: Pick<Metrics, "answered">;
   readonly blacklist: Blacklist;
@@ -56,6 +65,23 @@ export function createHandlers({
     };
     metrics.answered(countVerdicts(response.verdicts));
     return response;
+  };
+  const turns = new FairTurns({ max: MAX_POOL_CALLS, maxPerCaller: MAX_POOL_CALLS_PER_CALLER });
+  const list = async ({ pageToken }: ListRequest, { filter, limit }: ReturnType<typeof readListRequest>) => {
+    await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
+    const pageTokens = new PageTokens(await blacklist.secret());
+    const position = pageToken === "" ? undefined : pageTokens.open(pageToken, filter);
+    const { entries, hasMore, asOf } = await blacklist.list({
+      filter,
+      limit,
+      after: position?.after,
+      asOf: position?.asOf,
+    });
+    const last = entries.at(-1);
+    return {
+      tokens: entries.map(tokenOf),
+      nextPageToken: hasMore && last !== undefined ? pageTokens.seal({ asOf, after: last }, filter) : "",
+    };
   };
   return {
     async blacklist(request, caller) {
@@ -92,27 +118,17 @@ export function createHandlers({
       return answer instanceof Promise ? answer.then(respond) : respond(answer);
     },
 
-    async list(request) {
-      const { filter, limit } = readListRequest(request);
-      await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
-      const pageTokens = new PageTokens(await blacklist.secret());
-      const position = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, filter);
-      const { entries, hasMore, asOf } = await blacklist.list({
-        filter,
-        limit,
-        after: position?.after,
-        asOf: position?.asOf,
-      });
-      const last = entries.at(-1);
-      return {
-        tokens: entries.map(tokenOf),
-        nextPageToken: hasMore && last !== undefined ? pageTokens.seal({ asOf, after: last }, filter) : "",
-      };
+    list(request, caller) {
+      const query = readListRequest(request);
+      return turns.run(caller, () => list(request, query));
     },
 
-    async prune(request) {
-      const { count, hasMore } = await blacklist.prune(readPruneRequest(request));
-      return { prunedCount: count, hasMore };
+    prune(request, caller) {
+      const task = readPruneRequest(request);
+      return turns.run(caller, async () => {
+        const { count, hasMore } = await blacklist.prune(task);
+        return { prunedCount: count, hasMore };
+      });
     },
   };
 }

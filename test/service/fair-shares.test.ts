@@ -47,7 +47,12 @@ describe("a caller that uses all capacity", () => {
   }
 
   const credential = async (sub: string) =>
-    `Bearer ${await signToken(key, { iss: ISSUER, aud: "token-blacklist", sub, scope: "check revoke", exp: EXP })}`;
+    `Bearer ${await signToken(key, { iss: ISSUER, aud: "token-blacklist", sub, scope: "check revoke list", exp: EXP })}`;
+  const connect = async (address: string, sub: string) =>
+    createRpcClient({
+      address,
+      credentials: clientCredentials({ token: (await credential(sub)).slice("Bearer ".length) }),
+    });
   const rawToken = () => signToken(key, { iss: ISSUER, jti: "shown", exp: EXP });
 
   describe("with raw tokens", () => {
@@ -72,12 +77,7 @@ describe("a caller that uses all capacity", () => {
 
   it("gets three quarters of the index by default, and the metric shows its share", async () => {
     const { address, adminAddress } = await serve({ INDEX_MAX_ENTRIES: "40" });
-    const client = createRpcClient({
-      address,
-      credentials: clientCredentials({
-        token: (await credential("greedy")).slice("Bearer ".length),
-      }),
-    });
+    const client = await connect(address, "greedy");
     const used = async () =>
       (await scrape(`http://${adminAddress}`))
         .get("tokenblacklist_quota_used_ratio")
@@ -106,6 +106,34 @@ describe("a caller that uses all capacity", () => {
       expect([refused?.reason, refused?.retryAfterMs]).to.deep.equal(["QUOTA_EXCEEDED", QUOTA_RECOUNT_MS]);
     } finally {
       client.close();
+    }
+  });
+
+  it("does not delay the lists of others", async () => {
+    const { address, process, kill } = await serve();
+    const [greedy, other] = [await connect(address, "greedy"), await connect(address, "other")];
+    try {
+      await greedy.blacklist({
+        tokens: Array.from({ length: 1000 }, (_, index) => ({
+          token: { case: "jti" as const, value: `t${index}` },
+          expiresAt: { seconds: BigInt(EXP), nanos: 0 },
+        })),
+      });
+      // Opens its connection.
+      await other.list({ pageSize: 1 });
+      const pages = Array.from({ length: 100 }, () => greedy.list({ pageSize: 1000 }));
+      await other.list({ pageSize: 1 });
+      await Promise.all(pages);
+      await kill();
+      const callers = (await process.ended).stdout
+        .split("\n")
+        .filter((line) => line.includes('"method":"List"'))
+        .map((line): unknown => JSON.parse(line).caller);
+      expect(callers).to.have.length(102);
+      expect(callers.lastIndexOf("other")).to.be.within(1, 60);
+    } finally {
+      greedy.close();
+      other.close();
     }
   });
 
