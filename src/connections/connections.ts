@@ -7,7 +7,10 @@ import type { ConnectionLimits } from "./listener-shares.ts";
 /** Interval at which a listener logs that it closes connections. The metric counts all of them. */
 const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
-/** Why the service closed a connection by itself. */
+/**
+ * Why the service closed a connection: evicted for a new one, refused for lack of room, HTTP/2 not set up in time, unauthenticated and idle for
+ * too long, or too much useless data.
+ */
 export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused", "flooding"] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
 
@@ -18,7 +21,7 @@ interface Peer {
 
 interface Setup {
   readonly limits: ConnectionLimits;
-  /** The setting that holds the listener's address, for log lines. */
+  /** The name of the setting with the listener's address, for log lines. */
   readonly listener: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -61,8 +64,8 @@ export class Connections {
   }
 
   /**
-   * Admits a connection, evicting another if necessary. Returns undefined if there is no room: the caller must then close the connection.
-   * `close` must close the connection. It is called when the connection is evicted, floods, or exceeds a time limit.
+   * Admits a connection of `peer`, evicting another connection if necessary. Returns undefined if there is no room: the caller must then close
+   * the connection. `close` must close the connection, and is called if it is evicted, floods, or exceeds a time limit.
    */
   open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
     const { limits, clock } = this.#setup;
@@ -70,7 +73,7 @@ export class Connections {
     const prefix = addressPrefix(peer.remoteAddress ?? "");
     const sameAddress = this.#byAddress.get(prefix) ?? new Pool();
     if (!this.#makeRoom(sameAddress)) {
-      this.#count("refused", prefix);
+      this.#countClosed("refused", prefix);
       return undefined;
     }
     const connection = new Connection({
@@ -78,7 +81,7 @@ export class Connections {
       limits,
       pools: [this.#all, sameAddress],
       close: (reason, closeGracefully) => {
-        this.#count(reason, prefix);
+        this.#countClosed(reason, prefix);
         if (reason === "unused" && closeGracefully !== undefined) closeGracefully();
         else close(reason);
       },
@@ -96,7 +99,7 @@ export class Connections {
     return connection;
   }
 
-  /** Like {@link open}, for the socket of a connection, which is destroyed to close it, also if there is no room. */
+  /** Like {@link open}, for a connection that is closed by destroying `socket`. This also destroys it if there is no room. */
   accept(socket: Socket): Connection | undefined {
     const connection = this.open(socket, () => socket.destroy());
     if (connection === undefined) socket.destroy();
@@ -104,18 +107,18 @@ export class Connections {
     return connection;
   }
 
-  /** The connection of a peer named as by {@link peerName}. */
+  /** The connection whose {@link peerName} is `peer`. */
   find(peer: string): Connection | undefined {
     return this.#byPeer.get(peer);
   }
 
-  /** The caller known on the connection of `peer`: a name, empty with authentication off; undefined if unauthenticated. */
+  /** The name of the first caller authenticated on the connection of `peer`; empty with authentication off; undefined if there is none. */
   callerOf(peer: string): string | undefined {
     const connection = this.find(peer);
     return connection?.isAuthenticated ? connection.caller : undefined;
   }
 
-  /** Records the caller authenticated on a connection. `peer` is only read while there are unauthenticated connections. */
+  /** Records the caller of an authenticated `call`. `peer` is read only while a connection is unauthenticated. */
   authenticated(call: { readonly peer: string }, caller: string): void {
     if (this.#all.unauthenticated > 0) this.#byPeer.get(call.peer)?.authenticated(caller);
   }
@@ -127,8 +130,8 @@ export class Connections {
     return true;
   }
 
-  /** Counts a close. Logs at most one line per interval, since peers can cause any number of closes. */
-  #count(reason: CloseReason, address: string): void {
+  /** Counts a closed connection. Logs at most one line per interval, since peers can cause any number of closes. */
+  #countClosed(reason: CloseReason, address: string): void {
     this.closed[reason]++;
     if (reason === "unused") return;
     const { clock, listener, log } = this.#setup;
@@ -147,20 +150,20 @@ interface ConnectionSetup {
   readonly pools: readonly Pool[];
   readonly close: (reason: CloseReason, closeGracefully: (() => void) | undefined) => void;
   readonly onClosed: () => void;
-  /** The number of calls in flight on unauthenticated connections has changed by `change`. */
+  /** Called while the connection is unauthenticated: the weight of its calls in flight has changed by `change`. */
   readonly onCallCountChange: (change: number) => void;
 }
 
-/** One connection, from accept to close. It is unauthenticated until a caller is known on it. */
+/** One connection, from accept to close. It is unauthenticated until a caller has been authenticated on it. */
 export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
   isAuthenticated = false;
-  /** The name of the first caller that was authenticated on it; empty before that, and with authentication off. */
+  /** The name of the first caller that was authenticated on the connection; empty before that, and with authentication off. */
   caller = "";
   #isReady = false;
   /** The sum of the weights of the calls in flight. */
-  calls = 0;
+  callsWeight = 0;
   /** Called when a caller has been authenticated. */
   onAuthenticated = () => {};
   #cancelTimer = () => {};
@@ -173,39 +176,39 @@ export class Connection {
   }
 
   /**
-   * Records that the peer can make its first call. `closeGracefully` closes the connection once it has been idle too long; absent: it is
-   * closed as for other reasons.
+   * Records that the peer can make its first call. `closeGracefully` closes the connection when it has been idle too long. Without it, an idle
+   * connection is closed as for any other reason.
    */
-  ready(closeGracefully?: () => void): void {
+  ready({ closeGracefully }: { readonly closeGracefully?: () => void } = {}): void {
     if (this.#isReady) return;
     this.#isReady = true;
     this.#closeGracefully = closeGracefully;
     this.#startIdleTimer();
   }
 
-  /** Records a caller that was authenticated on the connection, which is then no longer subject to eviction or time limits. */
+  /** Records that `caller` was authenticated on the connection, which is then no longer subject to eviction or time limits. */
   authenticated(caller = ""): void {
     if (this.isAuthenticated || !this.#isOpen) return;
     this.isAuthenticated = true;
     this.caller = caller;
     this.#cancelTimer();
-    this.#setup.onCallCountChange(-this.calls);
+    this.#setup.onCallCountChange(-this.callsWeight);
     for (const pool of this.#setup.pools) pool.removeUnauthenticated(this);
     this.onAuthenticated();
   }
 
-  /** A call begins, which counts as `weight` calls. Call the returned function when it has ended. */
-  begin(weight = 1): () => void {
-    if (this.calls === 0) this.#move("busy");
-    this.calls += weight;
-    this.#count(weight);
+  /** Records the begin of a call, which counts as `weight` calls. Call the returned function when the call has ended. */
+  beginCall(weight = 1): () => void {
+    if (this.callsWeight === 0) this.#move("busy");
+    this.callsWeight += weight;
+    this.#countCalls(weight);
     let ended = false;
     return () => {
       if (ended) return;
       ended = true;
-      this.#count(-weight);
-      this.calls -= weight;
-      if (this.calls === 0) this.#move("idle");
+      this.#countCalls(-weight);
+      this.callsWeight -= weight;
+      if (this.callsWeight === 0) this.#move("idle");
     };
   }
 
@@ -215,7 +218,7 @@ export class Connection {
   }
 
   /** Closes the connection of a peer that sends useless data in quantity. */
-  flooded(): void {
+  closeAsFlooding(): void {
     this.#close("flooding");
   }
 
@@ -224,7 +227,7 @@ export class Connection {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#cancelTimer();
-    if (!this.isAuthenticated) this.#setup.onCallCountChange(-this.calls);
+    if (!this.isAuthenticated) this.#setup.onCallCountChange(-this.callsWeight);
     for (const pool of this.#setup.pools) pool.remove(this);
     this.#setup.onClosed();
   }
@@ -235,7 +238,7 @@ export class Connection {
     this.#setup.close(reason, this.#closeGracefully);
   }
 
-  #count(change: number): void {
+  #countCalls(change: number): void {
     if (this.#isOpen && !this.isAuthenticated) this.#setup.onCallCountChange(change);
   }
 
@@ -247,7 +250,7 @@ export class Connection {
   }
 
   #startIdleTimer(): void {
-    if (this.isAuthenticated || !this.#isOpen || this.calls > 0) return;
+    if (this.isAuthenticated || !this.#isOpen || this.callsWeight > 0) return;
     this.#closeAfter(this.#setup.limits.unusedMs, "unused");
   }
 
@@ -280,7 +283,7 @@ class Pool {
     (to === "busy" ? this.#busy : this.#idle).add(connection);
   }
 
-  /** Removes a connection from the unauthenticated ones. */
+  /** Removes a connection from the sets of unauthenticated connections. */
   removeUnauthenticated(connection: Connection): void {
     this.#idle.delete(connection);
     this.#busy.delete(connection);
@@ -291,27 +294,31 @@ class Pool {
     this.removeUnauthenticated(connection);
   }
 
-  /** Evicts a connection; false if there is none. Idle ones first: calls of busy ones may be health probes, which need no credential. */
+  /**
+   * Evicts an unauthenticated connection, one without calls if possible, since the calls may be health probes, which need no credential.
+   * False if there is no unauthenticated connection.
+   */
   evict(): boolean {
     const [victim] = this.#idle.size > 0 ? this.#idle : this.#busy;
     victim?.evict();
     return victim !== undefined;
   }
 
-  /** Evicts the unauthenticated connection with the most calls in flight. */
+  /** Evicts the unauthenticated connection whose calls in flight weigh most. */
   evictBusiest(): void {
     let busiest: Connection | undefined;
-    for (const connection of this.#busy) if (connection.calls > (busiest?.calls ?? 0)) busiest = connection;
+    for (const connection of this.#busy)
+      if (connection.callsWeight > (busiest?.callsWeight ?? 0)) busiest = connection;
     busiest?.evict();
   }
 }
 
-/** The name of a connection's peer, here and in grpc-js: `address:port`, without brackets. */
+/** The name of a connection's peer, `address:port` without brackets, which is also its name in grpc-js. */
 export function peerName({ remoteAddress, remotePort }: Peer): string {
   return `${remoteAddress}:${remotePort}`;
 }
 
-/** The part of an address that one party is assumed to control: an IPv4 address, or the first 64 bits of an IPv6 address. */
+/** The unit of the limit per address, which one party is assumed to control: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function addressPrefix(address: string): string {
   const [plain = ""] = address.toLowerCase().split("%");
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(plain) ?? [];
@@ -322,8 +329,8 @@ export function addressPrefix(address: string): string {
   const before = head === "" ? [] : head.split(":");
   const after = tail === undefined || tail === "" ? [] : tail.split(":");
   // An IPv4 address at the end stands for two groups.
-  const written = before.length + after.length + (plain.includes(".") ? 1 : 0);
-  const groups = tail === undefined ? before : [...before, ...Array(8 - written).fill("0"), ...after];
+  const groupsPresent = before.length + after.length + (plain.includes(".") ? 1 : 0);
+  const groups = tail === undefined ? before : [...before, ...Array(8 - groupsPresent).fill("0"), ...after];
   return `${groups
     .slice(0, 4)
     .map((group) => Number.parseInt(group, 16).toString(16))

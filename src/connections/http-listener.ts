@@ -5,15 +5,15 @@ import type { Connection, Connections } from "./connections.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
 
 export interface HttpListener {
-  /** The address with the actual port if 0 was requested. */
+  /** The address, with the actual port even if port 0 was requested. */
   readonly address: HostPort;
   /** Stops accepting connections, and closes those that are open. */
   close(): Promise<void>;
 }
 
 /**
- * Makes `server` listen. Returns the address with the actual port if 0 was requested. Throws a StartError that names `setting`, the source of
- * the address, if it cannot listen.
+ * Makes `server` listen. Returns the address, with the actual port even if port 0 was requested. Throws a StartError if the server cannot
+ * listen; its message has the name of the `setting` from which the address was read.
  */
 export async function listen(
   server: NetServer,
@@ -32,8 +32,8 @@ export async function listen(
 }
 
 /**
- * Like {@link listen}, with the connections of `server` bounded by `connections`: when there is no room for a new one, the connection that has
- * been idle longest is closed.
+ * Like {@link listen}, with the connections of `server` bounded by `connections`, which closes the connection that has been idle longest when
+ * there is no room for a new one.
  */
 export async function listenHttp(
   server: Server,
@@ -54,22 +54,22 @@ export async function listenHttp(
   };
 }
 
-/** Destroys a connection, and discards what has been read from it but not been parsed. */
+/** Destroys a connection, and discards data that has been read from it but not yet parsed. */
 export function destroyUnread(socket: Socket): void {
   socket.destroy();
-  // This only saves work: otherwise Node.js would parse all data that it has read into requests, possibly thousands, which are never
-  // answered. The parser is not in the types of Node.js.
+  // This only saves work: otherwise Node.js would go on to parse the data that it has read, possibly into thousands of requests, which would
+  // never be answered. The parser is not in the types of Node.js.
   const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
-  if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
+  if (parser?.onIncoming) parser.onIncoming = () => SKIP_BODY_AND_STOP;
 }
 
-/** Tells the HTTP parser that the request is the last one on its connection, like an upgrade. */
-const WITHOUT_BODY_AND_LAST = 2;
+/** Makes the HTTP parser skip the request's body and stop after it, as after an upgrade. */
+const SKIP_BODY_AND_STOP = 2;
 
 /**
- * The path of an HTTP request target, for servers with fixed paths: without scheme and host, query, parameters (`;...`), percent-encoding of
- * ASCII, repeated slashes, and a slash at the end, since proxies add and change all of these. `..` has no special meaning, so that no path
- * leads above its prefix. "/" for an empty or absent target.
+ * The path of an HTTP request target, for servers with fixed paths. Removes scheme and host, query, parameters (`;...`), repeated slashes and
+ * a slash at the end, and decodes percent-encoded ASCII, since proxies add and change all of these. `..` has no special meaning, so that
+ * no path leads above its prefix. "/" for an empty or absent target.
  */
 export function pathOf(target = ""): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");
@@ -91,7 +91,7 @@ function boundConnections(server: Server, connections: Connections): void {
     if (connection !== undefined) open.set(socket, connection);
   });
   server.prependListener("request", ({ socket }, response) => {
-    const end = open.get(socket)?.begin();
+    const end = open.get(socket)?.beginCall();
     if (end !== undefined) response.once("close", end);
   });
 }

@@ -7,7 +7,7 @@ import {
   UNUSED_CONNECTION_MS,
 } from "../limits.ts";
 
-/** Default of MAX_CONNECTIONS if there are enough file descriptors: one connection for each Watch stream, and half as many more. */
+/** Default of MAX_CONNECTIONS if there are enough file descriptors: a connection for each of MAX_WATCHES streams, and half as many more. */
 const MAX_GRPC_CONNECTIONS = 15_000;
 /**
  * File descriptors reserved for the process itself: about 25 when idle, connections to the database and to token issuers, and files that
@@ -15,7 +15,7 @@ const MAX_GRPC_CONNECTIONS = 15_000;
  */
 const RESERVED_DESCRIPTORS = 128;
 
-/** The service cannot run with fewer connections. */
+/** Connections shared among the listeners even if there are fewer file descriptors, since the service would be of no use with fewer. */
 const MIN_CONNECTIONS = 16;
 
 /** The bounds on the connections of one listener. */
@@ -25,7 +25,7 @@ export interface ConnectionLimits {
   readonly perAddress: number;
   /** Connections without an authenticated caller. */
   readonly unauthenticated: number;
-  /** How long a peer may take until it can make its first call, in milliseconds. */
+  /** How long the setup of a connection (TLS and HTTP/2) may take, in milliseconds. */
   readonly readyMs: number;
   /** How long an unauthenticated connection may be idle, in milliseconds. */
   readonly unusedMs: number;
@@ -44,14 +44,17 @@ interface Wanted {
   readonly total: number | undefined;
   /** The configured maximum for one address; undefined: half of the total. */
   readonly perAddress: number | undefined;
-  /** Whether AUTHZ_ADDRESS is served. */
-  readonly authz: boolean;
+  /** Whether the service listens on AUTHZ_ADDRESS. */
+  readonly servesAuthz: boolean;
 }
 
 /** Distributes the file descriptors of the process over its listeners. `descriptors` is infinite if their number is unknown. */
-export function shareDescriptors(descriptors: number, { total, perAddress, authz }: Wanted): ListenerShares {
+export function shareDescriptors(
+  descriptors: number,
+  { total, perAddress, servesAuthz }: Wanted,
+): ListenerShares {
   const available = Math.max(MIN_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
-  const forAuthz = authz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
+  const forAuthz = servesAuthz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
   const possible = available - forAuthz;
   const grpcTotal = Math.min(total ?? MAX_GRPC_CONNECTIONS, possible);
   return {
@@ -68,7 +71,7 @@ export function shareDescriptors(descriptors: number, { total, perAddress, authz
   };
 }
 
-/** The bounds of an HTTP listener: its server has its own time limits, and does not tell who is authenticated. */
+/** The bounds of a listener for HTTP. Its server has time limits of its own, and all its connections count as unauthenticated. */
 function httpLimits(total: number): ConnectionLimits {
   const never = Number.POSITIVE_INFINITY;
   return { total, perAddress: total, unauthenticated: total, readyMs: never, unusedMs: never };

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { DAMAGED_AUTHORIZATION } from "../auth/bearer-authenticator.ts";
 import { MAX_TIMER_MS } from "../limits.ts";
-import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
+import { type FieldCountingSocket, fieldCountingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf } from "./grpc-js-internals.ts";
 
 /** Amends the headers of each call before grpc-js reads them. To be called once the server has its listeners. */
@@ -10,15 +10,20 @@ export function amendHeaders(server: Server): void {
   for (const http2Server of http2ServersOf(server)) {
     const countingSockets = new WeakMap<object, FieldCountingSocket>();
     http2Server.prependListener("session", (session) => {
-      const socket = countingSocketOf(session);
+      const socket = fieldCountingSocketOf(session);
       if (socket !== undefined) countingSockets.set(session, socket);
     });
     http2Server.prependListener(
       "stream",
-      (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw?: readonly string[]) => {
+      (
+        stream: ServerHttp2Stream,
+        headers: IncomingHttpHeaders,
+        _flags: number,
+        rawHeaders?: readonly string[],
+      ) => {
         clampDeadline(headers);
         const socket = stream.session && countingSockets.get(stream.session);
-        if (raw === undefined || hasDamagedCredential(raw, stream.id, socket))
+        if (rawHeaders === undefined || hasDamagedCredential(rawHeaders, stream.id, socket))
           headers.authorization = DAMAGED_AUTHORIZATION;
       },
     );
@@ -27,27 +32,29 @@ export function amendHeaders(server: Server): void {
 
 /**
  * Whether `authorization` is damaged or repeated. Node.js drops invalid header fields and all but the first of repeated values; grpc-js drops
- * values that are not ASCII. The call would then seem to have no credential, or that of another caller. `raw` alternates names and values.
- * `socket` is undefined if no certificate would replace a lost credential.
+ * values that are not ASCII. The call would then seem to have no credential, or that of another caller. `rawHeaders` alternates names and
+ * values. `socket` is present only if the connection has a certificate that would authenticate the call if its token were lost: only then
+ * are dropped fields and values detected.
  */
 function hasDamagedCredential(
-  raw: readonly string[],
+  rawHeaders: readonly string[],
   stream: number | undefined,
   socket: FieldCountingSocket | undefined,
 ): boolean {
   let count = 0;
   let value = "";
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
     if (name === "authorization-bin") return true;
     if (name !== "authorization") continue;
     count++;
-    value = raw[index + 1] ?? "";
+    value = rawHeaders[index + 1] ?? "";
   }
   if (count > 1) return true;
   if (socket === undefined) return false;
-  const sentFields = socket.fields.takeCount(stream ?? 0);
-  return sentFields !== raw.length / 2 || NOT_ASCII.test(value);
+  // Without a known count, the comparison fails, and the call is refused.
+  const sentFields = socket.fieldCounter.takeCount(stream ?? 0);
+  return sentFields !== rawHeaders.length / 2 || NOT_ASCII.test(value);
 }
 
 const NOT_ASCII = /[^ -~]/;

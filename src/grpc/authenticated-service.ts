@@ -60,12 +60,15 @@ export function addAuthenticatedService<S extends DescService>(
     const { maxBytes } = rules;
     if (desc.methodKind === "unary") {
       const handler = handlers[name as keyof typeof handlers] as unknown as Handler<object, object>;
-      const { open, handle } = serveUnary({ ...authenticatedMethod(desc, rules, environment), handler });
-      incoming.add(path, { maxBytes, open });
+      const { createAdmission, handle } = serveUnary({
+        ...authenticatedMethod(desc, rules, environment),
+        handler,
+      });
+      incoming.add(path, { maxBytes, createAdmission });
       handles[name] = handle;
     } else {
       const registry = streams[name as keyof typeof streams];
-      incoming.add(path, { maxBytes, refused: (error, peer) => registry.refused(error, peer) });
+      incoming.add(path, { maxBytes, refusedBeforeHandler: (error, peer) => registry.refused(error, peer) });
       handles[name] = registry.handle;
     }
     definitions[name] = {

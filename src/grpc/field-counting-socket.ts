@@ -6,14 +6,14 @@ import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**
  * A TLS connection whose received bytes pass through a {@link HeaderFieldCounter} before HTTP/2 reads them. Node.js drops invalid header
- * fields, and a call that lost its token would get the rights of the connection's certificate. Counting takes processor time, so this is used
- * only where the certificate would replace a lost token; HTTP/2 reads other connections natively.
+ * fields, and a call that lost its token would get the rights of the connection's certificate. Counting takes processor time, so this class is
+ * used only where the certificate would replace a lost token; HTTP/2 reads other connections natively.
  */
 export class FieldCountingSocket extends Duplex {
-  /** Tells how many header fields the client has sent for a call. */
-  readonly fields = new HeaderFieldCounter();
+  /** Knows how many header fields the client has sent for each call. */
+  readonly fieldCounter = new HeaderFieldCounter();
   readonly certificate: PeerCertificate;
-  /** As {@link peerName} returns it. */
+  /** The {@link peerName} of the connection. */
   readonly peer: string;
   readonly #socket: TLSSocket;
 
@@ -23,7 +23,7 @@ export class FieldCountingSocket extends Duplex {
     this.certificate = certificate;
     this.peer = peerName(socket);
     socket.on("data", (chunk: Buffer) => {
-      this.fields.push(chunk);
+      this.fieldCounter.push(chunk);
       if (!this.push(chunk)) socket.pause();
     });
     socket.once("end", () => this.push(null));
@@ -56,9 +56,9 @@ export class FieldCountingSocket extends Duplex {
   }
 }
 
-/** The counting socket below an HTTP/2 session; undefined if the session reads its connection natively. */
-export function countingSocketOf(session: Http2Session): FieldCountingSocket | undefined {
-  // For a stream that is no native socket, `session.socket` is a wrapper with the property `stream`. Destroyed sessions have no socket.
+/** The FieldCountingSocket from which `session` reads; undefined if it reads its connection natively. */
+export function fieldCountingSocketOf(session: Http2Session): FieldCountingSocket | undefined {
+  // If a session does not read from a native socket, `session.socket` is a wrapper with the property `stream`. Destroyed sessions have no socket.
   const { stream } = (session.destroyed ? {} : session.socket) as { readonly stream?: unknown };
   return stream instanceof FieldCountingSocket ? stream : undefined;
 }

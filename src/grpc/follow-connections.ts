@@ -7,17 +7,17 @@ import {
   MAX_CONCURRENT_STREAMS,
   MAX_SETTINGS_FRAMES,
 } from "../limits.ts";
-import { CallSlices, type CallSource } from "./call-slices.ts";
-import { countingSocketOf } from "./field-counting-socket.ts";
-import { http2ServersOf, takeCalls } from "./grpc-js-internals.ts";
+import { CallSlices, type PausableConnection } from "./call-slices.ts";
+import { fieldCountingSocketOf } from "./field-counting-socket.ts";
+import { detachStreamListener, http2ServersOf } from "./grpc-js-internals.ts";
 import { LargeHeaders, refuse } from "./large-headers.ts";
 import { Reader, ReadingTurns, type Source } from "./reading-turns.ts";
-import { copySparseChunks } from "./sparse-chunks.ts";
+import { copySmallChunks } from "./small-chunks.ts";
 
 /**
  * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
- * then it is read in turns, and its calls leave half of the processor to the others. To be called once the server has its
- * listeners.
+ * then, the connection is read in turns with the other unauthenticated connections, and the calls of all of them together use at most half
+ * of the processor. To be called once the server has its listeners.
  */
 export function followConnections(
   server: Server,
@@ -27,30 +27,32 @@ export function followConnections(
     hasRoomFor,
   }: {
     connections: Connections;
-    /** Is filled with the connections. */
+    /** Empty. Each connection is added when its HTTP/2 session begins. */
     followed: WeakMap<Http2Session, FollowedConnection>;
     /** Whether one more call of this caller to the method at `path` may wait for its message. */
     hasRoomFor: (path: string, caller: string) => boolean;
   },
 ): void {
-  const [unauthenticated, late] = [new ReadingTurns(), new ReadingTurns()];
+  const turns = { unauthenticated: new ReadingTurns(), authenticated: new ReadingTurns() };
   const largeHeaders = new LargeHeaders();
-  const readers = new PeriodicLooks();
+  const readers = new PeriodicInputChecks();
   for (const http2Server of http2ServersOf(server)) {
-    const begin = takeCalls(http2Server);
-    const ofCallers = new CallSlices(begin);
-    const ofStrangers = new CallSlices(begin, (slice, ms) => setTimeout(slice, ms));
+    const passToGrpcJs = detachStreamListener(http2Server);
+    const authenticatedCalls = new CallSlices(passToGrpcJs);
+    const unauthenticatedCalls = new CallSlices(passToGrpcJs, (nextSlice, lastSliceMs) =>
+      setTimeout(nextSlice, lastSliceMs),
+    );
     http2Server.prependListener("session", (session) => {
-      const connection = connections.find(countingSocketOf(session)?.peer ?? peerName(session.socket));
+      const connection = connections.find(fieldCountingSocketOf(session)?.peer ?? peerName(session.socket));
       if (connection === undefined) return;
-      const flooded = () => {
+      const closeAsFlooding = () => {
         // Destroyed immediately, so that the rest of the received data is not processed.
         session.destroy();
-        connection.flooded();
+        connection.closeAsFlooding();
       };
       const source = sourceOf(session);
-      const reader = source && new Reader(source, { unauthenticated, late, flooded });
-      followed.set(session, { connection, reader, flooded });
+      const reader = source && new Reader(source, { turns, closeAsFlooding });
+      followed.set(session, { connection, reader, closeAsFlooding });
       connection.onAuthenticated = () => {
         reader?.authenticated();
         if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
@@ -61,11 +63,11 @@ export function followConnections(
         reader.closed();
         readers.delete(reader);
       });
-      session.once("remoteSettings", () => connection.ready(() => session.destroy()));
-      let settings = 0;
+      session.once("remoteSettings", () => connection.ready({ closeGracefully: () => session.destroy() }));
+      let settingsFrames = 0;
       session.on("remoteSettings", () => {
         reader?.endTurn();
-        if (++settings > MAX_SETTINGS_FRAMES) flooded();
+        if (++settingsFrames > MAX_SETTINGS_FRAMES) closeAsFlooding();
       });
     });
     http2Server.prependListener(
@@ -74,38 +76,39 @@ export function followConnections(
         stream: ServerHttp2Stream,
         headers: IncomingHttpHeaders,
         _flags: number,
-        raw: readonly string[] = [],
+        rawHeaders: readonly string[] = [],
       ) => {
-        copySparseChunks(stream);
+        copySmallChunks(stream);
         const { session } = stream;
         const found = session && followed.get(session);
         if (found === undefined) {
-          begin(stream, headers);
+          passToGrpcJs(stream, headers);
           return;
         }
-        const { connection, reader, flooded } = found;
-        // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
-        const length = lengthOf(raw);
-        if (length > MAX_CALL_HEADER_BYTES) flooded();
+        const { connection, reader, closeAsFlooding } = found;
+        // Node.js enforces this limit only once the peer has acknowledged it, which a hostile peer does not do.
+        const length = lengthOf(rawHeaders);
+        if (length > MAX_CALL_HEADER_BYTES) closeAsFlooding();
         const { isAuthenticated } = connection;
         reader?.callBegun(length);
         if (!isAuthenticated) {
           // Calls with large headers count several times, as they hold more memory.
-          stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
-          // gRPC has none in requests, and nothing bounds how many come.
-          stream.once("trailers", flooded);
+          stream.once("close", connection.beginCall(1 + Math.floor(length / LARGE_HEADER_BYTES)));
+          // gRPC requests have no trailers, and nothing else bounds how many a client sends.
+          stream.once("trailers", closeAsFlooding);
         }
         if (!largeHeaders.admit(stream, headers, length, connection)) return;
         if (
-          reader?.hasManyLate &&
+          reader?.hasManyLateMessages &&
           reader.caller !== undefined &&
           !hasRoomFor(String(headers[":path"]), reader.caller)
         ) {
           refuse(stream);
-          reader.rest();
+          reader.pauseAfterRefusal();
           return;
         }
-        (isAuthenticated ? ofCallers : ofStrangers).add(reader ?? UNHELD, stream, headers);
+        const calls = isAuthenticated ? authenticatedCalls : unauthenticatedCalls;
+        calls.add(reader ?? NEVER_PAUSED, stream, headers);
       },
     );
   }
@@ -114,25 +117,25 @@ export function followConnections(
 /** An open connection. */
 export interface FollowedConnection {
   readonly connection: Connection;
-  /** Undefined if reading cannot be controlled. */
+  /** Undefined if the connection cannot be paused. */
   readonly reader: Reader | undefined;
   /** Closes the connection, whose peer sends more than a well-behaved one does. */
-  readonly flooded: () => void;
+  readonly closeAsFlooding: () => void;
 }
 
-/** Interval at which connections are searched for input that raises no event. */
-const LOOK_MS = 50;
+/** Interval at which connections are checked for input that raises no event. */
+const INPUT_CHECK_MS = 50;
 
-/** Has readers look for input that raises no event. Keeps no timer without readers. */
-class PeriodicLooks {
+/** Checks all connections for input that raises no event, with one timer, which runs only while there are any. */
+class PeriodicInputChecks {
   readonly #readers = new Set<Reader>();
   #timer: NodeJS.Timeout | undefined;
 
   add(reader: Reader): void {
     this.#readers.add(reader);
     this.#timer ??= setInterval(() => {
-      for (const each of this.#readers) each.checkUnexplained();
-    }, LOOK_MS).unref();
+      for (const each of this.#readers) each.checkInputWithoutEvents();
+    }, INPUT_CHECK_MS).unref();
   }
 
   delete(reader: Reader): void {
@@ -143,19 +146,19 @@ class PeriodicLooks {
   }
 }
 
-/** Connections that cannot be paused. Their calls wait together. */
-const UNHELD: CallSource = { hold: () => {}, release: () => {} };
+/** Stands for all connections that cannot be paused: they share one queue of waiting calls. */
+const NEVER_PAUSED: PausableConnection = { pauseReading: () => {}, resumeReading: () => {} };
 
 /** The length of the headers as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, section 6.5.2). */
-function lengthOf(raw: readonly string[]): number {
-  let length = 16 * raw.length;
-  for (const text of raw) length += text.length;
+function lengthOf(rawHeaders: readonly string[]): number {
+  let length = 16 * rawHeaders.length;
+  for (const text of rawHeaders) length += text.length;
   return length;
 }
 
 /**
- * The handle that feeds a session its bytes; undefined if it has none that can be paused. Not in the types of Node.js, which offer no other
- * way to pause reading.
+ * The handle from which a session reads its bytes; undefined if the session has no handle that can be paused. Node.js does not document the
+ * handle, but offers no other way to pause reading.
  */
 function sourceOf(session: Http2Session): Source | undefined {
   const { _handle: handle } = session.socket as unknown as { readonly _handle?: Partial<Source> };

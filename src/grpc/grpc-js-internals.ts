@@ -1,5 +1,4 @@
-// Members of grpc-js objects that its types do not declare. All code that depends on its internals is here, and fails closed if they are
-// missing.
+// All access to members of grpc-js objects that its types do not declare. Nothing is served if they are missing.
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream, ServerOptions } from "node:http2";
 import type { Server, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 
@@ -21,8 +20,8 @@ export function http2OptionsOf(server: Server): ServerOptions {
   return internalsOf(server).commonServerOptions;
 }
 
-/** Takes the calls of `http2Server` from grpc-js. The returned function passes a call on to it. */
-export function takeCalls(
+/** Removes the listener by which grpc-js receives the calls of `http2Server`. The returned function passes a call on to grpc-js. */
+export function detachStreamListener(
   http2Server: Http2Server,
 ): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void {
   const listeners = http2Server.listeners("stream");

@@ -1,12 +1,12 @@
 import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS } from "../limits.ts";
 
 /**
- * Maximum bytes of one encoded header block. After a larger one, further calls of its connection are refused. Headers within
- * {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
+ * Maximum bytes of one encoded header block. After a larger block, further calls of its connection have no count, and are refused. Headers
+ * within {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
  */
 export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 
-/** RFC 9113: sections 3.4, 4.1, 6.2 and 6.10. */
+/** Connection preface, frames and flags: RFC 9113, sections 3.4, 4.1, 6.2 and 6.10. */
 const PREFACE_BYTES = 24;
 const FRAME_HEAD_BYTES = 9;
 const HEADERS = 1;
@@ -22,22 +22,23 @@ const PRIORITY_BYTES = 5;
  */
 export class HeaderFieldCounter {
   /** The beginning of an incomplete frame. */
-  #held: Buffer | undefined;
+  #incomplete: Buffer | undefined;
+  /** How many of the next bytes belong to the preface or to a frame without headers. */
   #skip = PREFACE_BYTES;
   /** The parts of the current header block, and their total length. */
   #parts: Buffer[] = [];
   #length = 0;
-  /** Field counts by stream id, in ascending order, for streams not claimed yet. */
+  /** Field counts by stream id, in ascending order, that have not been taken yet. */
   readonly #counts = new Map<number, number>();
   #lastStream = 0;
-  /** Counting has been given up, since a header block was too large: no further call has a count. */
+  /** Set after a header block that is too large: no further call gets a count. */
   #hasGivenUp = false;
 
   /** Processes the next bytes of the connection. */
   push(chunk: Buffer): void {
     if (this.#hasGivenUp) return;
-    const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
-    this.#held = undefined;
+    const bytes = this.#incomplete === undefined ? chunk : Buffer.concat([this.#incomplete, chunk]);
+    this.#incomplete = undefined;
     let at = 0;
     for (;;) {
       const skipped = Math.min(this.#skip, bytes.length - at);
@@ -55,11 +56,11 @@ export class HeaderFieldCounter {
         return;
       }
       if (bytes.length < end) break;
-      this.#take(type, bytes.subarray(at, end));
+      this.#takeFrame(type, bytes.subarray(at, end));
       if (this.#hasGivenUp) return;
       at = end;
     }
-    if (at < bytes.length) this.#held = bytes.subarray(at);
+    if (at < bytes.length) this.#incomplete = bytes.subarray(at);
   }
 
   /** The number of fields that the call on this stream sent; undefined if unknown. To be called once per stream, in ascending order. */
@@ -72,7 +73,7 @@ export class HeaderFieldCounter {
     return count;
   }
 
-  #take(type: number, frame: Buffer): void {
+  #takeFrame(type: number, frame: Buffer): void {
     const flags = frame.readUInt8(4);
     const part = type === HEADERS ? withoutPadding(frame, flags) : frame.subarray(FRAME_HEAD_BYTES);
     this.#length += part.length;
@@ -92,14 +93,14 @@ export class HeaderFieldCounter {
     const fields = countFields(block);
     if (fields === undefined) return;
     this.#counts.set(stream, fields);
-    // Streams that HTTP/2 refuses are never claimed, so drop the oldest count beyond the number of streams that a connection may have open.
+    // Counts of streams that HTTP/2 refuses are never taken, so drop the oldest count if there are more than open streams are allowed.
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > MAX_CONCURRENT_STREAMS) this.#counts.delete(oldest as number);
   }
 
   #giveUp(): void {
     this.#hasGivenUp = true;
-    this.#held = undefined;
+    this.#incomplete = undefined;
     this.#parts = [];
     this.#counts.clear();
   }
@@ -114,12 +115,12 @@ function withoutPadding(frame: Buffer, flags: number): Buffer {
 
 /**
  * The number of fields in a header block (RFC 7541, section 6); undefined if the block is truncated. Nothing has to be decoded: each
- * representation states its own length, and is one field unless it changes the size of the table.
+ * instruction of the block states its own length, and is one field unless it changes the size of the dynamic table.
  */
 export function countFields(block: Buffer): number | undefined {
   let at = 0;
   /** Reads the integer at `at` with a prefix of `bits` bits (section 5.1). NaN if the block ends within it. */
-  const integer = (bits: number): number => {
+  const readInteger = (bits: number): number => {
     const max = (1 << bits) - 1;
     let value = (block[at++] ?? Number.NaN) & max;
     if (value < max) return value;
@@ -130,24 +131,25 @@ export function countFields(block: Buffer): number | undefined {
       if (next < 128) return value;
     }
   };
-  const string = (): void => {
-    const length = integer(7);
+  const skipString = (): void => {
+    const length = readInteger(7);
     at = at + length <= block.length ? at + length : Number.NaN;
   };
   let fields = 0;
   while (at < block.length) {
     const first = block[at] as number;
     if ((first & 0xe0) === 0x20) {
-      integer(5);
+      readInteger(5);
       continue;
     }
     fields++;
     if ((first & 0x80) !== 0) {
-      integer(7);
+      readInteger(7);
       continue;
     }
-    if (integer((first & 0x40) !== 0 ? 6 : 4) === 0) string();
-    string();
+    // The name is in the block only if its index is 0.
+    if (readInteger((first & 0x40) !== 0 ? 6 : 4) === 0) skipString();
+    skipString();
   }
   return at === block.length ? fields : undefined;
 }

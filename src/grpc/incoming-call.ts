@@ -20,14 +20,14 @@ import {
   WAITING_CALL_BYTES,
 } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
-import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
+import { type FieldCountingSocket, fieldCountingSocketOf } from "./field-counting-socket.ts";
 import type { FollowedConnection } from "./follow-connections.ts";
 import { internalsOfCall } from "./grpc-js-internals.ts";
 import type { Reader } from "./reading-turns.ts";
 import { presentable, statusOf } from "./status.ts";
 import { WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
-/** A call before its body is read. */
+/** A call whose headers have arrived, and whose body is not read yet. */
 export interface CallHeaders {
   readonly metadata: Metadata;
   readonly call: Pick<ServerInterceptingCallInterface, "getPeer" | "getAuthContext" | "getDeadline">;
@@ -36,20 +36,20 @@ export interface CallHeaders {
 }
 
 /**
- * The metadata property that holds the caller of a stream whose method has no {@link CallAdmission}. Its handler sets the property before it
- * reads.
+ * The property of the metadata that holds the caller of a stream whose method has no {@link CallAdmission}. The stream's handler sets the
+ * property before it reads the first message.
  */
 export const CALLER = Symbol("caller");
 
 /** Admits or refuses a call by its headers, and is told of its progress. */
 export interface CallAdmission {
-  /** The caller, once known; empty with authentication off. */
+  /** The caller's name; empty with authentication off, and until the call is admitted. */
   readonly caller: string;
-  /** Whether the body may be read. If it returns or resolves to false, it has already refused the call. */
+  /** Whether the body may be read. If not, this method has already refused the call. */
   admit(): boolean | Promise<boolean>;
-  /** A large message of the call has arrived, with its size on the wire. Called at most once, and not for small messages. */
+  /** The call's first message has arrived, and has more than LARGE_REQUEST_BYTES: `bytes` on the wire. */
   receivedLarge(bytes: number): void;
-  /** The call was refused for what followed its headers. */
+  /** The call was refused after `admit` returned true, because of its encoding, its message or lack of room for the message. */
   failed(error: ServiceError): void;
   /** The call has ended completely. */
   ended(): void;
@@ -60,14 +60,14 @@ export interface IncomingRules {
   /** Maximum size of one message, in bytes. */
   readonly maxBytes: number;
   /**
-   * The method requires no authentication. What its calls hold is bounded per call, so that it takes nothing from the room that known
-   * callers share.
+   * Whether the method requires no authentication. The memory of its calls is then bounded per call, and takes nothing from the room that
+   * known callers share.
    */
   readonly isPublic?: boolean;
-  /** Called with the headers of each call. Absent: the method's handler authenticates the call before it reads. */
-  readonly open?: (headers: CallHeaders) => CallAdmission;
-  /** A call of `peer` was refused before any of it was passed on. */
-  readonly refused?: (error: ServiceError, peer: string) => void;
+  /** Called with the headers of each call. Absent: the method's handler authenticates each call before it reads the first message. */
+  readonly createAdmission?: (headers: CallHeaders) => CallAdmission;
+  /** For methods without `createAdmission`: called when a call of `peer` is refused before its handler is told of it. */
+  readonly refusedBeforeHandler?: (error: ServiceError, peer: string) => void;
 }
 
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
@@ -75,9 +75,9 @@ type Message = Parameters<Listener["onReceiveMessage"]>[0];
 
 /** State of one connection. */
 interface ConnectionBudget {
-  /** Bytes of incomplete messages. */
+  /** Bytes of incomplete messages, with the overhead of their chunks. */
   unfinished: number;
-  /** Undefined if HTTP/2 reads the connection natively; grpc-js then knows its peer. */
+  /** Undefined if HTTP/2 reads the connection natively; only then does grpc-js know the peer. */
   readonly socket: FieldCountingSocket | undefined;
   /** Undefined if the connection is not followed. */
   readonly connection: FollowedConnection | undefined;
@@ -89,15 +89,15 @@ interface Options {
 }
 
 /**
- * Admits or refuses each call by its headers before its body is read, so that nothing is kept, decompressed or decoded for a refused call. Bounds the
- * memory of incomplete messages and the time that a message may take to arrive.
+ * Admits or refuses each call by its headers before its body is read, so that nothing is kept, decompressed or decoded for a refused call.
+ * Bounds the memory of incomplete messages and the time that a message may take to arrive.
  */
 export class IncomingCalls {
   readonly #rules = new Map<string, IncomingRules>();
   readonly #clock: Clock;
   readonly #connectionOf: Options["connectionOf"];
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
-  /** Room for incomplete messages of known callers, over all connections. */
+  /** The memory for incomplete messages of known callers, over all connections. */
   readonly unfinished = new FairCapacity(MAX_UNFINISHED_BYTES);
   readonly waiting: WaitingCalls;
 
@@ -107,7 +107,7 @@ export class IncomingCalls {
     this.waiting = new WaitingCalls(clock, this.unfinished);
   }
 
-  /** Applies `rules` to the calls of the method at `path`. Other methods keep the limits of grpc-js. */
+  /** Applies `rules` to the calls of the method at `path`. Methods without rules keep the limits of grpc-js. */
   add(path: string, rules: IncomingRules): void {
     this.#rules.set(path, rules);
   }
@@ -125,7 +125,7 @@ export class IncomingCalls {
     if (budget === undefined) {
       budget = {
         unfinished: 0,
-        socket: countingSocketOf(session),
+        socket: fieldCountingSocketOf(session),
         connection: this.#connectionOf(session),
       };
       this.#budgets.set(session, budget);
@@ -136,30 +136,30 @@ export class IncomingCalls {
   /** Whether one more call of `owner` to the method at `path` may wait for its message. */
   hasRoomFor(path: string, owner: string): boolean {
     const rules = this.#rules.get(path);
-    if (rules?.open === undefined || rules.isPublic) return true;
+    if (rules?.createAdmission === undefined || rules.isPublic) return true;
     const share = this.unfinished.take(owner, WAITING_CALL_BYTES);
     if (share !== undefined) this.unfinished.giveBack(share, owner, WAITING_CALL_BYTES);
     return share !== undefined;
   }
 
   /**
-   * Closes the stream of a call that has ended, if its client has not half-closed it after a while: otherwise the stream would stay open as
-   * long as its connection. It is reset (RFC 9113, section 8.1) only after the end of the call has been sent, since Node.js would drop
-   * that. The stream is then destroyed: Node.js keeps a closed stream until its body has been read, and the body of a refused call is not read.
+   * Closes the stream of a call that has ended, if its client has not half-closed the stream after `afterMs`: otherwise the stream would stay
+   * open as long as its connection. The stream is reset (RFC 9113, section 8.1) only after the call's status has been sent, which Node.js would
+   * otherwise drop. It is then destroyed: Node.js keeps a closed stream until its body has been read, and a refused call's body is not read.
    */
   closeSoon(stream: ServerHttp2Stream, afterMs = CLIENT_END_MS): void {
     if (stream.destroyed) return;
     let cancel = () => {};
-    const look = () => {
+    const closeIfStatusSent = () => {
       if (stream.destroyed) return;
       if (!stream.closed && stream.state.localClose !== 1) {
-        cancel = this.#clock.schedule(CLIENT_END_MS, look);
+        cancel = this.#clock.schedule(CLIENT_END_MS, closeIfStatusSent);
         return;
       }
       stream.close(constants.NGHTTP2_NO_ERROR);
       stream.destroy();
     };
-    cancel = this.#clock.schedule(afterMs, look);
+    cancel = this.#clock.schedule(afterMs, closeIfStatusSent);
     stream.once("close", () => cancel());
   }
 }
@@ -175,24 +175,26 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   #budget: ConnectionBudget | undefined;
   /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
-  /** The parts of the shared room that the call occupies. */
+  /** Bytes of the shared room that the call occupies, by kind of {@link Share}. */
   readonly #shares: Record<Share, number> = { common: 0, own: 0 };
-  /** Whose room it is; undefined until the call first takes some. The same name gives it back, whatever becomes of the caller. */
+  /** See {@link owner}; undefined until it is first read. It is kept, since room must be given back under the name that took it. */
   #owner: string | undefined;
+  /** Bytes and chunks since the last complete message. */
   #bytes = 0;
-  /** Bytes received after the end of the call. */
-  #lateBytes = 0;
-  /** Chunks of the current message. */
   #chunks = 0;
-  #isOver = false;
-  #isHandedOn = false;
-  /** No message has arrived yet. */
+  /** Bytes received after the end of the call. */
+  #bytesAfterEnd = 0;
+  #hasEnded = false;
+  /** Whether the handler has been told of the call. */
+  #isPassedOn = false;
+  /** Whether no message has arrived yet. */
   #isFirst = true;
   #isHalfClosed = false;
   /** Whether the message has arrived, but not the client's half-close. */
   #hasMessage = false;
-  /** Whether it found no room and was passed on nevertheless, in this turn of the event loop. */
+  /** Whether the call found no room in this turn of the event loop. It waits without room until the turn ends. */
   #isWithoutRoom = false;
+
   constructor(
     call: ServerInterceptingCallInterface,
     { rules, calls }: { rules: IncomingRules; calls: IncomingCalls },
@@ -212,7 +214,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     return this.#metadata as Metadata;
   }
 
-  /** This object, since it knows the peer where grpc-js does not. */
+  /** This object, since grpc-js does not know the peer of every call. */
   get call(): this {
     return this;
   }
@@ -225,14 +227,14 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
       return;
     }
     this.#budget = this.#calls.budgetOf(session);
-    this.#admission = this.#rules.open?.(this);
+    this.#admission = this.#rules.createAdmission?.(this);
     const admitted = this.#admission?.admit() ?? true;
     if (admitted instanceof Promise) void admitted.then((isAdmitted) => this.#read(isAdmitted));
     else this.#read(admitted);
   }
 
   #read(isAdmitted: boolean): void {
-    if (!isAdmitted || this.#isOver) return;
+    if (!isAdmitted || this.#hasEnded) return;
     const { incomingEncoding, stream } = internalsOfCall(this.#call);
     if (incomingEncoding !== "identity") {
       this.fail(
@@ -240,12 +242,15 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
       );
       return;
     }
-    const { open, maxBytes } = this.#rules;
-    if (open !== undefined && Number(this.metadata.get("content-length")[0] ?? 0) > maxBytes + FRAME_BYTES) {
+    const { createAdmission, maxBytes } = this.#rules;
+    if (
+      createAdmission !== undefined &&
+      Number(this.metadata.get("content-length")[0] ?? 0) > maxBytes + FRAME_BYTES
+    ) {
       this.fail(tooLarge(maxBytes));
       return;
     }
-    if (open !== undefined) {
+    if (createAdmission !== undefined) {
       if (this.#takeFor(WAITING_CALL_BYTES)) this.#calls.waiting.add(this);
       else {
         this.#isWithoutRoom = true;
@@ -253,49 +258,49 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
       }
     }
     stream?.on("data", this.#count);
-    this.#isHandedOn = true;
-    if (open !== undefined) this.reader?.callOf(this.owner);
+    this.#isPassedOn = true;
+    if (createAdmission !== undefined) this.reader?.callOf(this.owner);
     this.#listener?.onReceiveMetadata(this.metadata);
   }
 
   onReceiveMessage(message: Message): void {
-    // A second message is not kept: grpc-js ends the call for it.
+    // The size of a second message does not matter: grpc-js ends a unary call that has one.
     if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#admission?.receivedLarge(this.#bytes);
     this.#isFirst = false;
-    // Its handler runs only once the client has half-closed, and until then the call holds the decoded message.
+    // A unary handler runs only once the client has half-closed. Until then, the call holds the decoded message.
     if (this.#occupiesRoom) {
       this.#hasMessage = true;
       this.#bytes = 0;
       this.#chunks = 0;
     } else this.#release();
-    if (!this.#isOver) this.#listener?.onReceiveMessage(message);
+    if (!this.#hasEnded) this.#listener?.onReceiveMessage(message);
   }
 
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
-    // After the end of a call, grpc-js would pass the call to its handler, which would never be told that it has ended. If the connection is
-    // lost, Node.js ends the body as if the client had, for hundreds of calls at once, whose answers cannot be sent.
+    // If the call has ended, grpc-js would still run its handler, which would never be told of the end. If the connection is lost, Node.js ends
+    // the bodies of all its calls, possibly hundreds, as if the client had half-closed them, although they cannot be answered any more.
     const isLost = internalsOfCall(this.#call).stream?.aborted === true;
-    if (!this.#isOver && !isLost) this.#listener?.onReceiveHalfClose();
+    if (!this.#hasEnded && !isLost) this.#listener?.onReceiveHalfClose();
   }
 
   onCancel(): void {
-    this.#isOver = true;
+    this.#hasEnded = true;
     this.#release();
     this.#listener?.onCancel();
     this.#admission?.ended();
     const { stream } = internalsOfCall(this.#call);
     if (this.#isHalfClosed || stream === undefined) return;
-    if (!this.#isHandedOn) stream.on("data", this.#count);
+    if (!this.#isPassedOn) stream.on("data", this.#count);
     this.#calls.closeSoon(stream);
   }
 
-  /** Refuses the call for what followed its headers. */
+  /** Refuses the call after its admission. */
   fail(error: ServiceError): void {
-    if (this.#isOver) return;
+    if (this.#hasEnded) return;
     this.#admission?.failed(error);
-    if (!this.#isHandedOn) this.#rules.refused?.(error, this.getPeer());
+    if (!this.#isPassedOn) this.#rules.refusedBeforeHandler?.(error, this.getPeer());
     this.refuse(statusOf(error));
   }
 
@@ -305,24 +310,24 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     );
   }
 
-  /** As {@link fail}, for lack of room; cheaper, since thousands of calls may fail so. */
+  /** Like {@link fail}, but cheaper, since thousands of calls may fail for lack of room. */
   failForRoom(): void {
-    if (this.#isOver) return;
+    if (this.#hasEnded) return;
     this.#admission?.failed(TOO_MANY_WAIT);
     this.refuse(TOO_MANY_WAIT_STATUS);
   }
 
   refuse(refusal: StatusObject): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#release();
     this.#call.sendStatus(refusal);
   }
 
   readonly #count = (chunk: Buffer): void => {
-    if (this.#isOver) {
+    if (this.#hasEnded) {
       this.reader?.received(chunk.length + CHUNK_OVERHEAD_BYTES);
-      this.#late(chunk.length);
+      this.#receivedAfterEnd(chunk.length);
       return;
     }
     const held = chunk.length + CHUNK_OVERHEAD_BYTES;
@@ -335,31 +340,30 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     const { maxBytes } = this.#rules;
     if (this.#chunks > MAX_FRAGMENTS + this.#bytes / FRAGMENT_BYTES) {
       this.fail(new ServiceError("OVERLOADED", "the message arrives in too many pieces"));
-      budget.connection?.flooded();
+      budget.connection?.closeAsFlooding();
       return;
     }
-    // The first chunk of a message announces the message's length.
-    const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
-    if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
+    // The first chunk of the call begins with the length of its first message.
+    const hasLength = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
+    if (hasLength && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
     else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
     else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#makeRoomFor(this.#held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
-    // A later message of a stream: nothing else bounds the time that it takes to arrive. A chunk that completes a message is passed on
-    // before the timer can fire.
+    // For a later message of a stream: nothing else bounds the time that it takes to arrive. If this chunk completes the message, the message is
+    // passed on, which ends the waiting, before the timer can fire.
     else if (!this.isWaiting) this.#calls.waiting.add(this);
   };
 
-  /** Bytes have arrived after the end of the call. */
-  #late(bytes: number): void {
+  #receivedAfterEnd(bytes: number): void {
     const { stream } = internalsOfCall(this.#call);
     if (stream === undefined || stream.destroyed) return;
-    const isClosing = this.#lateBytes > LARGE_REQUEST_BYTES;
-    this.#lateBytes += bytes;
-    if (this.#lateBytes <= LARGE_REQUEST_BYTES) return;
-    // Without being read, the client can send no more than a window of it.
+    const isClosing = this.#bytesAfterEnd > LARGE_REQUEST_BYTES;
+    this.#bytesAfterEnd += bytes;
+    if (this.#bytesAfterEnd <= LARGE_REQUEST_BYTES) return;
+    // A client can send no more than one HTTP/2 window to a stream that is not read.
     stream.pause();
-    // Until the stream is destroyed, it takes the place of another on its connection, even if its client has ended it.
+    // Until the stream is destroyed, it counts toward the maximum of concurrent streams, even if its client has ended it.
     if (!isClosing) this.#calls.closeSoon(stream, 0);
   }
 
@@ -367,17 +371,17 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     return this.#budget?.connection?.reader;
   }
 
-  /** The caller whose room it occupies. To be read once the call has been admitted. */
+  /** The caller whose room the call occupies. To be read only once the call has been admitted. */
   get owner(): string {
     this.#owner ??= this.#admission?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
     return this.#owner;
   }
 
   /**
-   * Whether it occupies room while it waits for its message or for the client's half-close. False for calls of public methods and for streams,
-   * which occupy none while they wait.
+   * Whether the call occupies room, and waits for the first byte of its message or for the client's half-close. False while a message is
+   * arriving, and for calls of public methods and streams, which occupy no room before bytes arrive.
    */
-  get canGiveWay(): boolean {
+  get canMakeRoom(): boolean {
     return (
       this.#occupiesRoom &&
       (this.#hasMessage || this.#shares.common + this.#shares.own === WAITING_CALL_BYTES)
@@ -386,7 +390,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
 
   /** Whether the call occupies room from its headers on. */
   get #occupiesRoom(): boolean {
-    return this.#rules.open !== undefined && this.#rules.isPublic !== true;
+    return this.#rules.createAdmission !== undefined && this.#rules.isPublic !== true;
   }
 
   needRoom(): void {
@@ -397,21 +401,24 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     if (this.reader?.caller !== undefined) this.reader.refusedForRoom();
   }
 
-  /** The call has waited for a while: what it has sent is counted by the memory that it takes decoded. */
-  waited(): void {
+  /** A message that still waits for the half-close occupies room for its decoded size from now on. */
+  stillWaits(): void {
     if (this.#hasMessage && !this.#takeFor(DECODED_CALL_BYTES)) this.failForRoom();
   }
 
-  /** As {@link #takeFor}, and ends waiting calls of the caller if necessary, though no more than {@link FairCapacity} needs for this room. */
+  /** Like {@link #takeFor}, but ends waiting calls of the caller if necessary: no more than {@link FairCapacity} needs to have `bytes` free. */
   #makeRoomFor(bytes: number): boolean {
     for (let ended = 0; !this.#takeFor(bytes); ended += WAITING_CALL_BYTES) {
-      // What is free is also what the caller may have at most, so ended calls of the first half count once, and are needed twice.
+      // A caller may have no more of the second half than is free. So where ended calls free common room, up to twice `bytes` are needed.
       if (ended >= 2 * bytes || !this.#calls.waiting.endLongest(this.owner, this)) return false;
     }
     return true;
   }
 
-  /** Has the call occupy at least `bytes` of the shared room. False if there is no room. */
+  /**
+   * Takes more of the shared room, until the call occupies at least `bytes`. False if there is too little room. For public methods, only compares
+   * the call's memory with its bound.
+   */
   #takeFor(bytes: number): boolean {
     const { isPublic = false, maxBytes } = this.#rules;
     if (isPublic)
@@ -425,7 +432,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     return true;
   }
 
-  /** Releases what the current message holds, when the call has it entirely, or when it is abandoned. */
+  /** Ends the waiting and releases the memory of the current message. */
   #release(): void {
     this.#calls.waiting.remove(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
@@ -485,14 +492,14 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   }
 }
 
-/** Created once, since thousands of calls may fail so. */
+/** Created once, since thousands of calls may fail with it. */
 const TOO_MANY_WAIT = new ServiceError("OVERLOADED", "too many calls wait for their messages");
 const TOO_MANY_WAIT_STATUS = statusOf(TOO_MANY_WAIT);
-/** What such a call counts for if its message has arrived and the client does not half-close: a message of 4 KiB can have 1,000 tokens. */
+/** Room of a call whose message has arrived, and whose client does not half-close: a message of 4 KiB can have 1,000 tokens. */
 const DECODED_CALL_BYTES = 128 * 1024;
-/** Each message is preceded by a flag and a length. */
+/** Bytes before each gRPC message: a flag and the length. */
 const FRAME_BYTES = 5;
-/** A chunk may hold the end of one message and the beginning of the next. */
+/** How much more than one message may have arrived: a chunk may hold the end of a message and the beginning of the next. */
 const SLACK_BYTES = 64 * 1024;
 
 /** The error for a request of more than `maxBytes`. */

@@ -3,28 +3,28 @@ import { FairCapacity } from "../admission/fair-capacity.ts";
 import type { Connection } from "../connections/connections.ts";
 import { LARGE_HEADER_BYTES, MAX_LARGE_HEADERS_BYTES } from "../limits.ts";
 
-/** Long headers that are read: the credential, what tracing takes from its caller, and what grpc-js reads. */
+/** Headers that are kept at any length: the credential, those of tracing, and those that grpc-js reads. */
 const READ_HEADERS = new Set(["authorization", "baggage", "content-type", "traceparent", "tracestate"]);
-/** Shorter ones are kept: propagators of tracing other than W3C's have headers of their own. */
-const UNREAD_HEADER_BYTES = 256;
-/** Bytes of large headers after which their memory is collected. */
-const COLLECTED_BYTES = 32 * 1024 * 1024;
+/** Unread headers of at most this length are kept, because tracing propagators other than W3C's have headers of their own. */
+const MAX_UNREAD_HEADER_BYTES = 256;
+/** After this many bytes of large headers, a garbage collection is suggested to V8. */
+const COLLECT_AFTER_BYTES = 32 * 1024 * 1024;
 /** More external memory than V8 lets a process take between two major collections. */
 const PRESSURE_BYTES = 68 * 1024 * 1024;
 
 /**
- * Bounds the memory of large headers. Callers share one room of MAX_LARGE_HEADERS_BYTES, and calls that begin before a caller is
- * authenticated another of the same size.
+ * Bounds the memory of large headers. All calls on authenticated connections share one capacity of MAX_LARGE_HEADERS_BYTES. Calls on
+ * unauthenticated connections share another of the same size, in which they are not distinguished: their caller is "".
  */
 export class LargeHeaders {
-  readonly #ofCallers = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
-  readonly #ofStrangers = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
-  /** Bytes received since their memory was last collected. */
+  readonly #authenticatedCapacity = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
+  readonly #unauthenticatedCapacity = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
+  /** Bytes of large headers received since a collection was last suggested. */
   #received = 0;
 
   /**
-   * Removes the long headers of a call that are not read, and reserves room for the others while its stream is open. If there is no room,
-   * refuses the call and returns false. `length` is the length of the headers.
+   * Removes the long headers of a call that are never read and, if the others are still large, reserves capacity for them while the stream is
+   * open. Without capacity, refuses the call and returns false. `length` is the total length of the headers.
    */
   admit(
     stream: ServerHttp2Stream,
@@ -34,13 +34,13 @@ export class LargeHeaders {
   ): boolean {
     if (length <= LARGE_HEADER_BYTES) return true;
     this.#received += length;
-    if (this.#received > COLLECTED_BYTES) {
+    if (this.#received > COLLECT_AFTER_BYTES) {
       this.#received = 0;
       suggestCollection();
     }
     const kept = length - removeUnread(headers);
     if (kept <= LARGE_HEADER_BYTES) return true;
-    const capacity = isAuthenticated ? this.#ofCallers : this.#ofStrangers;
+    const capacity = isAuthenticated ? this.#authenticatedCapacity : this.#unauthenticatedCapacity;
     const share = capacity.take(caller, kept);
     if (share === undefined) refuse(stream);
     else stream.once("close", () => capacity.giveBack(share, caller, kept));
@@ -58,7 +58,7 @@ export function refuse(stream: ServerHttp2Stream): void {
 function removeUnread(headers: IncomingHttpHeaders): number {
   let removed = 0;
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || value.length <= UNREAD_HEADER_BYTES) continue;
+    if (value === undefined || value.length <= MAX_UNREAD_HEADER_BYTES) continue;
     if (READ_HEADERS.has(name) || name.startsWith(":") || name.startsWith("grpc-")) continue;
     delete headers[name];
     removed += value.length;
@@ -67,13 +67,13 @@ function removeUnread(headers: IncomingHttpHeaders): number {
 }
 
 /**
- * Has V8 begin a major collection, incrementally. Node.js keeps each header's value outside of V8's heap until one, and V8 begins one after 64 MiB by
- * itself. It counts this buffer, whose pages are never touched, as if they were used.
+ * Makes V8 begin an incremental major collection. Node.js keeps each header's value outside of V8's heap until such a collection. V8 begins
+ * one by itself after 64 MiB of such memory, and counts the buffer allocated here, whose pages are never touched, as if it were used.
  */
 function suggestCollection(): void {
   try {
     new ArrayBuffer(PRESSURE_BYTES);
   } catch {
-    // There is no address space for it: V8 begins a collection by itself.
+    // There is no address space for the buffer: V8 begins a collection by itself.
   }
 }

@@ -48,7 +48,7 @@ export function publicServices(
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
           isPublic: true,
-          open: (headers) => {
+          createAdmission: (headers) => {
             const call = new PublicCall(headers, publicMethod);
             (headers.metadata as CallMetadata)[CALL] = call;
             return call;

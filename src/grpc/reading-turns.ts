@@ -1,28 +1,28 @@
 import { performance } from "node:perf_hooks";
 import { LONG_TURN_MS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../limits.ts";
-import type { CallSource } from "./call-slices.ts";
+import type { PausableConnection } from "./call-slices.ts";
 
-/** Time without a long turn after which one more connection is read in each. */
-const SLOW_TURN_RECOVERY_MS = 1000;
-/** Turns of a new connection that do not wait for all the others: enough for its settings and a first call. */
+/** Time without a turn of more than LONG_TURN_MS after which each further turn may read one more connection. */
+const LONG_TURN_RECOVERY_MS = 1000;
+/** Number of turns for which a new connection is preferred to older ones: enough for its settings and a first call. */
 export const FIRST_TURNS = 8;
-/** Pause after a turn in which none of them had sent anything. */
-const IDLE_TURN_MS = 5;
-/** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
-const QUIET_TURN_MS = 50;
-/** Late calls of a connection on which further calls are refused while their caller has no room, before their headers are read. */
-const MANY_LATE_CALLS = 4;
-/** How long a connection takes turns after the last message that was late. */
-const LATE_REST_MS = 1000;
+/** Pause after a turn in which nothing was received, while connections wait for a turn. */
+const IDLE_PAUSE_MS = 5;
+/** The same pause while no connection waits: pauses of 5 ms would cost 4 % of a core for one idle connection of a load balancer. */
+const UNCONTENDED_IDLE_PAUSE_MS = 50;
+/** With this many late messages on a connection, further calls whose caller has no room are refused before their headers are read. */
+const MANY_LATE_MESSAGES = 4;
+/** How long the connection of an authenticated caller is read in turns after a late message, or another reason for turns. */
+const TURNS_AFTER_LATE_MS = 1000;
 /**
- * As MAX_TURN_BYTES, for the connection of a known caller. Data of calls that have been refused also arrives without an event, up to the
- * windows of HTTP/2.
+ * Maximum bytes that the connection of an authenticated caller may receive in one turn without an event. Above MAX_TURN_BYTES, since data of
+ * refused calls also arrives without an event, up to the windows of HTTP/2.
  */
 export const MAX_AUTHENTICATED_TURN_BYTES = 1024 * 1024;
-/** How long a connection is not read after a call for which there was no room. */
-const REFUSED_REST_MS = 400;
+/** How long a connection is not read after a call was refused for lack of room. */
+const REFUSAL_PAUSE_MS = 400;
 
-/** The source of a connection's bytes. */
+/** The handle from which the bytes of a connection are read. */
 export interface Source {
   readStart(): unknown;
   readStop(): unknown;
@@ -31,30 +31,31 @@ export interface Source {
 }
 
 /**
- * Reads connections in turns: a few at a time, each until it has received something, followed by a pause as long as the turn took. However
- * much they send, other connections are served in between.
+ * Reads connections in turns. A few connections at a time have a turn; each is read until it has received something. After the turn comes a
+ * pause as long as the turn took, in which other connections are served, however much those in turns send.
  */
 export class ReadingTurns {
   readonly #reading = new Set<Reader>();
-  /** Connections that have had no turn, fewer than FIRST_TURNS, and more; each set in order of waiting. */
+  /** Waiting connections that have had no turn, fewer than FIRST_TURNS turns, and more turns; in each set, the longest wait first. */
   readonly #waiting = [new Set<Reader>(), new Set<Reader>(), new Set<Reader>()] as const;
-  /** The index of the set that is next. */
+  /** The index of the set from which the next connection is taken. */
   #nextSet = 0;
   /** How many connections may read in one turn. */
-  #most = MAX_READERS;
-  /** When the last turn that took too long ended, by the monotonic clock. */
-  #slowAt = Number.NEGATIVE_INFINITY;
-  /** Whether nothing has been received in this turn. */
+  #maxReading = MAX_READERS;
+  /** When the last turn of more than LONG_TURN_MS ended, by the monotonic clock. */
+  #longTurnEndedAt = Number.NEGATIVE_INFINITY;
+  /** Whether no connection has received anything in this turn. */
   #isIdle = true;
-  #next: { readonly cancel: () => void; readonly isIdle: boolean } | undefined;
+  /** The scheduled next step; `isIdle` if it is the end of the pause after an idle turn. */
+  #nextStep: { readonly cancel: () => void; readonly isIdle: boolean } | undefined;
 
-  /** Reads the connection in turns from now on. */
+  /** From now on, the connection is read in turns. */
   enter(reader: Reader): void {
     this.#wait(reader);
     // A new connection does not wait for the pause of an idle turn.
-    if (this.#next?.isIdle) {
-      this.#next.cancel();
-      this.#next = undefined;
+    if (this.#nextStep?.isIdle) {
+      this.#nextStep.cancel();
+      this.#nextStep = undefined;
     }
     this.#schedule();
   }
@@ -68,19 +69,22 @@ export class ReadingTurns {
   end(reader: Reader): void {
     this.#isIdle = false;
     if (this.#reading.has(reader)) this.#wait(reader);
-    // Node.js has begun to read it again by itself, after a write that did not complete at once, as over TLS.
-    else reader.stop();
+    // Node.js by itself resumes reading a connection after a write that did not complete at once, which is common over TLS.
+    else reader.stopReading();
     this.#schedule();
   }
 
   #wait(reader: Reader): void {
     this.#reading.delete(reader);
-    reader.stop();
-    this.#waiting[reader.turns === 0 ? 0 : reader.turns < FIRST_TURNS ? 1 : 2].add(reader);
+    reader.stopReading();
+    this.#waiting[reader.turnCount === 0 ? 0 : reader.turnCount < FIRST_TURNS ? 1 : 2].add(reader);
   }
 
-  /** Ends turns by input that raises no event: frames other than calls, and calls that HTTP/2 refuses. */
-  #endByBytes(): void {
+  /**
+   * Ends the turns of connections that have received something without an event: frames that belong to no call, or calls that HTTP/2
+   * refuses.
+   */
+  #endAfterSilentInput(): void {
     for (const reader of this.#reading) {
       if (reader.turnBytes === 0) continue;
       reader.closeIfFlooded();
@@ -90,27 +94,27 @@ export class ReadingTurns {
   }
 
   #schedule(): void {
-    if (this.#next !== undefined) return;
+    if (this.#nextStep !== undefined) return;
     const immediate = setImmediate(this.#turn);
-    this.#next = { cancel: () => clearImmediate(immediate), isIdle: false };
+    this.#nextStep = { cancel: () => clearImmediate(immediate), isIdle: false };
   }
 
   readonly #turn = (): void => {
     const began = performance.now();
     this.#isIdle = true;
-    this.#endByBytes();
+    this.#endAfterSilentInput();
     // Idle connections give way to waiting ones.
     for (const reader of this.#reading) {
-      if (this.#reading.size + this.#waits <= this.#most) break;
+      if (this.#reading.size + this.#waitingCount <= this.#maxReading) break;
       this.#wait(reader);
     }
-    while (this.#reading.size < this.#most && this.#waits > 0) this.#startNext();
+    while (this.#reading.size < this.#maxReading && this.#waitingCount > 0) this.#startNext();
     // Runs after the pending input of these connections has been read.
-    const immediate = setImmediate(() => this.#rest(performance.now() - began));
-    this.#next = { cancel: () => clearImmediate(immediate), isIdle: false };
+    const immediate = setImmediate(() => this.#endTurn(performance.now() - began));
+    this.#nextStep = { cancel: () => clearImmediate(immediate), isIdle: false };
   };
 
-  /** Takes from one set after another, so that neither new connections nor the others delay the rest. */
+  /** Takes a connection from one set after another, so that no set delays the connections of another. */
   #startNext(): void {
     const waiting = this.#waiting[this.#nextSet as 0 | 1 | 2];
     this.#nextSet = (this.#nextSet + 1) % this.#waiting.length;
@@ -118,235 +122,253 @@ export class ReadingTurns {
     if (first === undefined) return;
     waiting.delete(first);
     this.#reading.add(first);
-    first.start();
+    first.startReading();
   }
 
-  #rest(ms: number): void {
-    this.#next = undefined;
-    this.#endByBytes();
+  #endTurn(turnMs: number): void {
+    this.#nextStep = undefined;
+    this.#endAfterSilentInput();
     const now = performance.now();
-    if (ms > LONG_TURN_MS) {
-      this.#most = 1;
-      this.#slowAt = now;
-    } else if (now > this.#slowAt + SLOW_TURN_RECOVERY_MS) this.#most = Math.min(MAX_READERS, this.#most + 1);
-    if (this.#reading.size === 0 && this.#waits === 0) return;
+    if (turnMs > LONG_TURN_MS) {
+      this.#maxReading = 1;
+      this.#longTurnEndedAt = now;
+    } else if (now > this.#longTurnEndedAt + LONG_TURN_RECOVERY_MS)
+      this.#maxReading = Math.min(MAX_READERS, this.#maxReading + 1);
+    if (this.#reading.size === 0 && this.#waitingCount === 0) return;
     const isIdle = this.#isIdle;
-    const idleMs = this.#waits > 0 ? IDLE_TURN_MS : QUIET_TURN_MS;
-    const timer = setTimeout(this.#turn, isIdle ? idleMs : ms).unref();
-    this.#next = { cancel: () => clearTimeout(timer), isIdle };
+    const idlePauseMs = this.#waitingCount > 0 ? IDLE_PAUSE_MS : UNCONTENDED_IDLE_PAUSE_MS;
+    const timer = setTimeout(this.#turn, isIdle ? idlePauseMs : turnMs).unref();
+    this.#nextStep = { cancel: () => clearTimeout(timer), isIdle };
   }
 
-  get #waits(): number {
+  get #waitingCount(): number {
     return this.#waiting.reduce((sum, { size }) => sum + size, 0);
   }
 }
 
 interface Setup {
-  /** Take turns: connections on which no caller is authenticated, and those on which calls are late with their messages. */
-  readonly unauthenticated: ReadingTurns;
-  readonly late: ReadingTurns;
-  /** Must close the connection, whose peer sends more than a well-behaved one does. */
-  readonly flooded: () => void;
+  readonly turns: {
+    /** For connections on which no caller is authenticated. */
+    readonly unauthenticated: ReadingTurns;
+    /** For other connections, while they are read in turns. */
+    readonly authenticated: ReadingTurns;
+  };
+  /** Must close the connection, whose peer sends more than a well-behaved peer does. */
+  readonly closeAsFlooding: () => void;
 }
 
-/** One connection, as it is read: in turns until a caller is authenticated on it, while calls on it are late with their messages, and while it receives much beside calls. */
-export class Reader implements CallSource {
+/**
+ * Controls the reading of one connection. It is read in turns until a caller is authenticated on it, and later while it has late messages (see
+ * LATE_MESSAGE_MS), calls are refused for lack of room, or it receives much that belongs to no call. Otherwise it is read at any time.
+ */
+export class Reader implements PausableConnection {
   readonly #source: Source;
   readonly #setup: Setup;
-  /** Undefined while the connection does not take turns. */
+  /** The turns that the connection takes; undefined while it is read at any time. */
   #turns: ReadingTurns | undefined;
   /** Whether a caller is authenticated on the connection. */
   #isAuthenticated = false;
-  /** How many reasons there are not to read the connection. */
-  #holds = 0;
-  #isResting = false;
+  /** Number of reasons for which the connection is not read now. */
+  #pauses = 0;
+  #isPausedAfterRefusal = false;
   #isClosed = false;
-  /** The source's total of bytes read when reading last paused, if it does not take turns. */
-  #pausedAt = 0;
-  /** Bytes of its calls' messages since then, with overhead. */
-  #received = 0;
-  #lateCalls = 0;
-  #lateUntil = 0;
-  /** Calls refused for lack of room since the connection last had none for LATE_REST_MS. */
+  /** `bytesRead` of the source at the last {@link #pauseForOthers}. */
+  #bytesReadAtPause = 0;
+  /** Bytes of messages received since then, with overhead. */
+  #messageBytes = 0;
+  /** Calls whose message is late. */
+  #lateMessages = 0;
+  /** By the monotonic clock. */
+  #needsTurnsUntil = 0;
+  /** Calls refused for lack of room, until none has been refused for TURNS_AFTER_LATE_MS. */
   #refusedForRoom = 0;
-  /** The source's total of bytes read at the last look, and the bytes of calls since. */
-  #lookedAt = 0;
-  #explained = 0;
+  /** `bytesRead` of the source at the last {@link checkInputWithoutEvents}, and the bytes of headers and messages since then. */
+  #bytesReadAtCheck = 0;
+  #bytesOfCalls = 0;
+  /** The first caller on the connection. */
   #caller: string | undefined;
   #hasSeveralCallers = false;
   /** Number of turns that the connection has had. */
-  turns = 0;
+  turnCount = 0;
   /** Number of calls begun in this turn of the event loop. */
-  #calls = 0;
-  /** The source's total of bytes read when the connection's turn began. */
-  #bytesBefore = 0;
+  #callsInEventLoopTurn = 0;
+  /** `bytesRead` of the source when the connection's turn began. */
+  #bytesReadAtTurn = 0;
 
   constructor(source: Source, setup: Setup) {
     this.#source = source;
     this.#setup = setup;
-    this.#take(setup.unauthenticated);
+    this.#readIn(setup.turns.unauthenticated);
   }
 
-  /** Whether several calls are late with their messages, or were refused a short while ago. One may be of another caller than those that follow, behind a proxy. */
-  get hasManyLate(): boolean {
-    if (this.#refusedForRoom > 0 && performance.now() > this.#lateUntil) this.#refusedForRoom = 0;
-    return this.#lateCalls + this.#refusedForRoom >= MANY_LATE_CALLS;
+  /**
+   * Whether several messages are late, or several calls were refused for lack of room a short while ago. A single such call says little about
+   * the next call, which may be another caller's, behind a proxy.
+   */
+  get hasManyLateMessages(): boolean {
+    if (this.#refusedForRoom > 0 && performance.now() > this.#needsTurnsUntil) this.#refusedForRoom = 0;
+    return this.#lateMessages + this.#refusedForRoom >= MANY_LATE_MESSAGES;
   }
 
-  /** Whether calls are late with their messages, or were a short while ago. */
-  get isLate(): boolean {
-    return this.#lateCalls > 0 || performance.now() < this.#lateUntil;
+  /** Whether messages are late, calls are refused for lack of room, or much comes without events, now or until a short while ago. */
+  get needsTurns(): boolean {
+    return this.#lateMessages > 0 || performance.now() < this.#needsTurnsUntil;
   }
 
-  /** The connection has received something, which ends its turn. No effect if it takes no turns. */
+  /** To be called when the connection has received something: ends its turn. No effect while it is read at any time. */
   endTurn(): void {
     if (this.#turns === undefined) return;
-    if (this.#isAuthenticated && !this.isLate) this.#take(undefined);
+    if (this.#isAuthenticated && !this.needsTurns) this.#readIn(undefined);
     else this.#turns.end(this);
   }
 
-  /** A call has begun, with headers of `bytes`. */
-  callBegun(bytes = 0): void {
+  /** To be called when a call has begun. */
+  callBegun(headerBytes = 0): void {
     if (this.#isAuthenticated) {
-      this.#callOfAuthenticatedBegun(bytes);
+      this.#authenticatedCallBegun(headerBytes);
       return;
     }
     this.endTurn();
-    // Counted per turn of the event loop and not of the connection, since Node.js also reads the connection after it has sent an answer.
-    if (this.#calls++ === 0) {
+    // Counted per turn of the event loop, since Node.js reads the connection outside of its own turns, too, after it has sent an answer.
+    if (this.#callsInEventLoopTurn++ === 0) {
       setImmediate(() => {
-        this.#calls = 0;
+        this.#callsInEventLoopTurn = 0;
       });
     }
-    // More calls have begun at once than may be open, so the peer resets them.
-    if (this.#calls > MAX_TURN_CALLS) this.#setup.flooded();
+    // More calls have begun at once than may be open: the peer resets calls as it sends them.
+    if (this.#callsInEventLoopTurn > MAX_TURN_CALLS) this.#setup.closeAsFlooding();
   }
 
-  /** A caller is authenticated on the connection. */
+  /** To be called when a caller has been authenticated on the connection. */
   authenticated(): void {
     if (this.#isAuthenticated) return;
     this.#isAuthenticated = true;
-    this.#take(this.isLate ? this.#setup.late : undefined);
+    this.#readIn(this.needsTurns ? this.#setup.turns.authenticated : undefined);
   }
 
-  /** A call is late with its message. */
-  lateCallFound(): void {
-    if (this.#lateCalls++ === 0 && this.#isAuthenticated) this.#take(this.#setup.late);
+  /** To be called when a call's message becomes late. */
+  lateMessageFound(): void {
+    if (this.#lateMessages++ === 0 && this.#isAuthenticated) this.#readIn(this.#setup.turns.authenticated);
   }
 
-  /** The message of a late call has arrived, or the call has ended. */
-  lateCallEnded(): void {
-    if (--this.#lateCalls === 0) this.#lateUntil = performance.now() + LATE_REST_MS;
+  /** To be called when a late message has arrived, or its call has ended. */
+  lateMessageResolved(): void {
+    if (--this.#lateMessages === 0) this.#needsTurnsUntil = performance.now() + TURNS_AFTER_LATE_MS;
   }
 
-  /** The connection is not read until {@link release}. */
-  hold(): void {
-    if (this.#holds++ > 0) return;
+  pauseReading(): void {
+    if (this.#pauses++ > 0) return;
     this.#turns?.leave(this);
     this.#source.readStop();
   }
 
-  release(): void {
-    if (--this.#holds === 0) this.#resume();
+  resumeReading(): void {
+    if (--this.#pauses === 0) this.#resume();
   }
 
-  /** A call that waited for its message has been refused for lack of room. After several of them, what follows is not read for a while. */
+  /** To be called when a call that waited for its message was refused for lack of room. After several, the connection is not read for a while. */
   refusedForRoom(): void {
-    if (!this.isLate) this.#refusedForRoom = 0;
-    this.#lateUntil = performance.now() + LATE_REST_MS;
+    if (!this.needsTurns) this.#refusedForRoom = 0;
+    this.#needsTurnsUntil = performance.now() + TURNS_AFTER_LATE_MS;
     this.#refusedForRoom++;
-    if (this.hasManyLate) this.rest();
-    else if (this.#turns === undefined) this.#take(this.#setup.late);
+    if (this.hasManyLateMessages) this.pauseAfterRefusal();
+    else if (this.#turns === undefined) this.#readIn(this.#setup.turns.authenticated);
   }
 
-  /** A call has been refused for lack of room: what follows is not read for a while, since it would be refused as well. */
-  rest(): void {
-    if (this.#isResting) return;
-    this.#isResting = true;
-    this.hold();
+  /** Stops reading for REFUSAL_PAUSE_MS after a call was refused for lack of room, since the next calls would be refused as well. */
+  pauseAfterRefusal(): void {
+    if (this.#isPausedAfterRefusal) return;
+    this.#isPausedAfterRefusal = true;
+    this.pauseReading();
     setTimeout(() => {
-      this.#isResting = false;
-      this.release();
-    }, REFUSED_REST_MS).unref();
+      this.#isPausedAfterRefusal = false;
+      this.resumeReading();
+    }, REFUSAL_PAUSE_MS).unref();
   }
 
-  /** A call of this caller has begun. */
+  /** To be called with the caller of each call. */
   callOf(name: string): void {
     if (this.#caller === undefined) this.#caller = name;
     else if (this.#caller !== name) this.#hasSeveralCallers = true;
   }
 
-  /** The caller of all calls on the connection; undefined if there was none, or several as through a proxy. */
+  /** The caller of all calls on the connection; undefined if there was no call, or several callers, as through a proxy. */
   get caller(): string | undefined {
     return this.#hasSeveralCallers ? undefined : this.#caller;
   }
 
-  /** To be called periodically: a connection that receives much that raises no event takes turns. */
-  checkUnexplained(): void {
+  /** To be called periodically: a connection that has received MAX_TURN_BYTES without an event since the last call is read in turns. */
+  checkInputWithoutEvents(): void {
     const { bytesRead } = this.#source;
-    const unexplained = bytesRead - this.#lookedAt - this.#explained;
-    this.#lookedAt = bytesRead;
-    this.#explained = 0;
-    if (!this.#isAuthenticated || this.#turns !== undefined || unexplained < MAX_TURN_BYTES) return;
-    this.#lateUntil = performance.now() + LATE_REST_MS;
-    this.#take(this.#setup.late);
+    const bytesWithoutEvents = bytesRead - this.#bytesReadAtCheck - this.#bytesOfCalls;
+    this.#bytesReadAtCheck = bytesRead;
+    this.#bytesOfCalls = 0;
+    if (!this.#isAuthenticated || this.#turns !== undefined || bytesWithoutEvents < MAX_TURN_BYTES) return;
+    this.#needsTurnsUntil = performance.now() + TURNS_AFTER_LATE_MS;
+    this.#readIn(this.#setup.turns.authenticated);
   }
 
-  /** A known caller's connection has received so many bytes of a message. After MAX_TURN_BYTES it pauses until others have been read. */
+  /**
+   * To be called with the size of each received part of a message. After MAX_TURN_BYTES, the connection pauses until others have been read. No
+   * effect until a caller is authenticated.
+   */
   received(bytes: number): void {
     if (!this.#isAuthenticated) return;
-    this.#explained += bytes;
-    this.#received += bytes;
+    this.#bytesOfCalls += bytes;
+    this.#messageBytes += bytes;
     if (this.#turns !== undefined) this.endTurn();
-    else if (this.#received >= MAX_TURN_BYTES) this.#pause();
+    else if (this.#messageBytes >= MAX_TURN_BYTES) this.#pauseForOthers();
   }
 
-  /** As {@link received}, and counts ignored frames before the call too. */
-  #callOfAuthenticatedBegun(bytes: number): void {
-    this.#explained += bytes;
+  /** Like {@link received}, but everything read since the last pause counts, ignored frames too, with a limit twice as high. */
+  #authenticatedCallBegun(headerBytes: number): void {
+    this.#bytesOfCalls += headerBytes;
     if (this.#turns !== undefined) this.endTurn();
-    else if (this.#source.bytesRead - this.#pausedAt >= 2 * MAX_TURN_BYTES) this.#pause();
+    else if (this.#source.bytesRead - this.#bytesReadAtPause >= 2 * MAX_TURN_BYTES) this.#pauseForOthers();
   }
 
-  #pause(): void {
-    this.#received = 0;
-    this.#pausedAt = this.#source.bytesRead;
-    this.hold();
-    setImmediate(() => this.release());
+  #pauseForOthers(): void {
+    this.#messageBytes = 0;
+    this.#bytesReadAtPause = this.#source.bytesRead;
+    this.pauseReading();
+    setImmediate(() => this.resumeReading());
   }
 
+  /** To be called when the connection has been closed. */
   closed(): void {
     this.#isClosed = true;
     this.#turns?.leave(this);
     this.#turns = undefined;
   }
 
-  start(): void {
-    this.turns++;
-    this.#bytesBefore = this.#source.bytesRead;
+  /** Begins a turn of the connection. */
+  startReading(): void {
+    this.turnCount++;
+    this.#bytesReadAtTurn = this.#source.bytesRead;
     this.#source.readStart();
   }
 
-  stop(): void {
+  stopReading(): void {
     this.#source.readStop();
   }
 
   /** Bytes received in the connection's turn. */
   get turnBytes(): number {
-    return this.#source.bytesRead - this.#bytesBefore;
+    return this.#source.bytesRead - this.#bytesReadAtTurn;
   }
 
-  /** Closes the connection if it has received too much in its turn, without an event that would have ended the turn. */
+  /** Closes the connection if it has received too much in its turn without an event, which would have ended the turn. */
   closeIfFlooded(): void {
     const max = this.#isAuthenticated ? MAX_AUTHENTICATED_TURN_BYTES : MAX_TURN_BYTES;
-    if (this.turnBytes > max) this.#setup.flooded();
+    if (this.turnBytes > max) this.#setup.closeAsFlooding();
   }
 
-  #take(turns: ReadingTurns | undefined): void {
+  /** From now on, the connection is read in `turns` or, if undefined, at any time. */
+  #readIn(turns: ReadingTurns | undefined): void {
     if (this.#isClosed) return;
     this.#turns?.leave(this);
     this.#turns = turns;
-    if (this.#holds === 0) this.#resume();
+    if (this.#pauses === 0) this.#resume();
   }
 
   #resume(): void {

@@ -17,10 +17,10 @@ export const CALL = Symbol("call");
 
 export type CallMetadata = Metadata & { [CALL]?: unknown };
 
-/** Serves a unary method: `open` is called with the headers of each call, then grpc-js calls `handle` with its message. */
+/** Serves a unary method: `createAdmission` is called with the headers of each call, then grpc-js calls `handle` with its message. */
 export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
-    open: (headers: CallHeaders): CallAdmission => {
+    createAdmission: (headers: CallHeaders): CallAdmission => {
       const call = new UnaryCall<I, O>(headers, method);
       (headers.metadata as CallMetadata)[CALL] = call;
       return call;

@@ -3,59 +3,60 @@ import { LATE_MESSAGE_MS, MAX_RECEIVE_MS, MAX_UNFINISHED_BYTES } from "../limits
 import type { Clock } from "../time/clock.ts";
 import type { Reader } from "./reading-turns.ts";
 
-/** How many waiting calls end in favour of others in LATE_MESSAGE_MS: ending one costs about as much as a call. */
+/** How many waiting calls are ended for other calls in LATE_MESSAGE_MS: ending a call costs about as much as serving one. */
 const MAX_ENDINGS = 16;
-/** A caller with more of the second half of the room than this holds much of it. */
+/** A caller with more than this of the second half of the room is one that holds much of the room. */
 const MUCH_ROOM_BYTES = MAX_UNFINISHED_BYTES / 8;
 
-/** A call that waits for a message, for the rest of one, or, with its message, for the client's half-close. */
+/** A call that waits for a message, for the rest of a message, or, with its message, for the client's half-close. */
 export abstract class WaitingCall {
-  /** Whether it is counted as late on its connection. */
-  isLate = false;
+  // Maintained by WaitingCalls:
+  /** Whether its message counts as late on its connection. */
+  isMessageLate = false;
   /** When it began to wait, by the monotonic clock. */
-  since = 0;
-  /** Maintained by {@link WaitingCalls}, like the links to its neighbours. */
+  waitingSince = 0;
   isWaiting = false;
+  /** The neighbours in the list of waiting calls. */
   before: WaitingCall | undefined;
   after: WaitingCall | undefined;
 
   /** The caller whose room it occupies. */
   abstract get owner(): string;
 
-  /** Whether its end gives room to another call of its caller. */
-  abstract get canGiveWay(): boolean;
+  /** Whether ending the call makes room for another call of its caller. */
+  abstract get canMakeRoom(): boolean;
 
   abstract get reader(): Reader | undefined;
 
-  /** Ends the call, whose message has not arrived in time. */
+  /** Must end the call: its message has not arrived within MAX_RECEIVE_MS. */
   abstract timedOut(): void;
 
-  /** Ends the call for lack of room. */
+  /** Must end the call for lack of room. */
   abstract failForRoom(): void;
 
-  /** The call has waited for LATE_MESSAGE_MS or longer. */
-  abstract waited(): void;
+  /** Called about every LATE_MESSAGE_MS while the call waits, not before it has waited for so long. */
+  abstract stillWaits(): void;
 
-  /** The call was passed on without room, and still waits at the end of the turn. */
+  /** Must take room or end the call: it was added without room, and still waits at the end of that turn of the event loop. */
   abstract needRoom(): void;
 }
 
 /**
- * All calls that wait, longest wait first: limits the time that a message may take to arrive, and ends the longest waits where room is needed.
- * An intrusive linked list whose entries clear their links when removed: the tables of a Set would keep removed calls alive long enough to
- * cost a tenth of a call's time in garbage collection.
+ * All calls that wait, longest wait first. Limits the time that a message may take to arrive, and ends the calls that have waited longest when
+ * room is needed. The calls are the nodes of a linked list, and a removed call has no links: the tables of a Set would keep removed calls
+ * alive for so long that garbage collection would take a tenth of the time of a call.
  */
 export class WaitingCalls {
   readonly #clock: Clock;
-  /** The room for incomplete messages that callers share. */
+  /** The memory for incomplete messages, which callers share. */
   readonly #room: FairCapacity;
   #first: WaitingCall | undefined;
   #last: WaitingCall | undefined;
-  #isTimed = false;
-  /** Calls that found no room, until the end of this turn of the event loop. */
+  #hasTimer = false;
+  /** Calls that were added without room in this turn of the event loop. */
   #withoutRoom: WaitingCall[] = [];
-  /** How many calls may still end in favour of others before the next interval of LATE_MESSAGE_MS. */
-  #endings = MAX_ENDINGS;
+  /** How many calls may still be ended for others in this interval of LATE_MESSAGE_MS. */
+  #endingsLeft = MAX_ENDINGS;
 
   constructor(clock: Clock, room: FairCapacity) {
     this.#clock = clock;
@@ -64,18 +65,18 @@ export class WaitingCalls {
 
   /** Starts the time limit for the call's message. */
   add(call: WaitingCall): void {
-    call.since = this.#clock.monotonic();
+    call.waitingSince = this.#clock.monotonic();
     call.isWaiting = true;
     call.before = this.#last;
     if (this.#last === undefined) this.#first = call;
     else this.#last.after = call;
     this.#last = call;
-    if (!this.#isTimed) this.#lookAfter(LATE_MESSAGE_MS);
+    if (!this.#hasTimer) this.#checkAfter(LATE_MESSAGE_MS);
   }
 
   /**
-   * As {@link add}, for a call that finds no room. Most messages arrive with the headers, so that the call needs no room by the end of the
-   * turn. A call that still waits then is told so.
+   * Like {@link add}, for a call that finds no room. Most messages arrive with the headers, so most calls need no room any more at the end of
+   * this turn of the event loop. Calls that still wait then get `needRoom`.
    */
   addWithoutRoom(call: WaitingCall): void {
     this.add(call);
@@ -87,7 +88,7 @@ export class WaitingCalls {
     });
   }
 
-  /** The call waits no longer. */
+  /** To be called when the call waits no longer, or has ended. No effect on a call that does not wait. */
   remove(call: WaitingCall): void {
     if (!call.isWaiting) return;
     call.isWaiting = false;
@@ -98,23 +99,23 @@ export class WaitingCalls {
     else after.before = before;
     call.before = undefined;
     call.after = undefined;
-    if (!call.isLate) return;
-    call.isLate = false;
-    call.reader?.lateCallEnded();
+    if (!call.isMessageLate) return;
+    call.isMessageLate = false;
+    call.reader?.lateMessageResolved();
   }
 
   /**
-   * Ends the call of `owner`, other than `except`, that has waited longest of those that can give way. False if there is none, or if many
-   * have ended just now. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is
-   * likely abandoned.
+   * Ends the call of `owner`, other than `except`, that has waited longest of those that can make room. False if there is no such call, or if
+   * MAX_ENDINGS calls were ended just now. Clients send a small message with the headers, so a call that still waits when another call needs
+   * room is likely abandoned.
    */
   endLongest(owner: string, except: WaitingCall): boolean {
-    if (this.#endings === 0) return false;
+    if (this.#endingsLeft === 0) return false;
     for (let call = this.#first; call !== undefined; call = call.after) {
-      if (call === except || !call.canGiveWay || call.owner !== owner) continue;
-      if (this.#endings-- === MAX_ENDINGS) {
+      if (call === except || !call.canMakeRoom || call.owner !== owner) continue;
+      if (this.#endingsLeft-- === MAX_ENDINGS) {
         this.#clock.schedule(LATE_MESSAGE_MS, () => {
-          this.#endings = MAX_ENDINGS;
+          this.#endingsLeft = MAX_ENDINGS;
         });
       }
       this.remove(call);
@@ -124,40 +125,40 @@ export class WaitingCalls {
     return false;
   }
 
-  /** One timer for all calls, since thousands of calls begin and end before it fires. */
-  #lookAfter(ms: number): void {
-    this.#isTimed = true;
+  /** Sets one timer for all calls, since thousands of calls begin and end before it fires. */
+  #checkAfter(ms: number): void {
+    this.#hasTimer = true;
     this.#clock.schedule(ms, () => {
-      this.#isTimed = false;
+      this.#hasTimer = false;
       const now = this.#clock.monotonic();
       let first = this.#first;
-      for (; first !== undefined && first.since + MAX_RECEIVE_MS <= now; first = this.#first) {
+      for (; first !== undefined && first.waitingSince + MAX_RECEIVE_MS <= now; first = this.#first) {
         this.remove(first);
         first.timedOut();
       }
-      this.#lookAtLate(now - LATE_MESSAGE_MS);
-      if (first !== undefined) this.#lookAfter(LATE_MESSAGE_MS);
+      this.#checkLate(now - LATE_MESSAGE_MS);
+      if (first !== undefined) this.#checkAfter(LATE_MESSAGE_MS);
     });
   }
 
   /**
-   * Looks at the calls that have waited since `time` or longer. Under load, messages are late because of the service itself, so they count as
-   * late only while most of the room is taken, and only those of callers that hold much of it.
+   * Checks the calls that have waited since `time` or longer. Under load, messages are late because of the service itself. So they count as late
+   * only while more than half of the room is taken, and only if their caller holds much of it.
    */
-  #lookAtLate(time: number): void {
+  #checkLate(time: number): void {
     const isScarce = this.#room.taken > MAX_UNFINISHED_BYTES / 2;
     let next: WaitingCall | undefined;
-    for (let call = this.#first; call !== undefined && call.since <= time; call = next) {
+    for (let call = this.#first; call !== undefined && call.waitingSince <= time; call = next) {
       next = call.after;
-      if (isScarce && !call.isLate && this.#holdsMuch(call.owner)) {
-        call.isLate = true;
-        call.reader?.lateCallFound();
+      if (isScarce && !call.isMessageLate && this.#holdsMuch(call.owner)) {
+        call.isMessageLate = true;
+        call.reader?.lateMessageFound();
       }
-      call.waited();
+      call.stillWaits();
     }
   }
 
-  /** Callers without a name share all the room. */
+  /** Always true without a name, since callers without names are not distinguished. */
   #holdsMuch(owner: string): boolean {
     return owner === "" || this.#room.ownOf(owner) > MUCH_ROOM_BYTES;
   }

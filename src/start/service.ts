@@ -248,7 +248,7 @@ function sharesOf(
   { authz, connections }: Config,
   { descriptors, log }: { descriptors: number; log: Logger },
 ): ListenerShares {
-  const shares = shareDescriptors(descriptors, { ...connections, authz: authz.address !== undefined });
+  const shares = shareDescriptors(descriptors, { ...connections, servesAuthz: authz.address !== undefined });
   if (shares.exceedsDescriptors) {
     log.warn(
       { descriptors, connections: shares.grpc.total },

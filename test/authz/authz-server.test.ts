@@ -56,7 +56,7 @@ describe("the HTTP server for proxies", () => {
         metrics,
       },
       connections: new Connections({
-        limits: shareDescriptors(1000, { total: undefined, perAddress: undefined, authz: true }).authz,
+        limits: shareDescriptors(1000, { total: undefined, perAddress: undefined, servesAuthz: true }).authz,
         ...{ listener: "AUTHZ_ADDRESS", clock, log },
       }),
       spans: undefined,

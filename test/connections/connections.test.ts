@@ -35,7 +35,7 @@ describe("Connections", () => {
 
   it("evicts the connection that has been inactive longest", () => {
     const [a, b] = ["a", "b", "c", "d"].map((name) => open(name));
-    a?.begin()();
+    a?.beginCall()();
     open("e");
     expect(closed).to.deep.equal(["b evicted"]);
     b?.closed();
@@ -43,27 +43,27 @@ describe("Connections", () => {
   });
 
   it("evicts connections with calls in flight last", () => {
-    for (const name of ["a", "b", "c"]) open(name)?.begin();
+    for (const name of ["a", "b", "c"]) open(name)?.beginCall();
     open("d");
     open("e");
     expect(closed).to.deep.equal(["d evicted"]);
-    open("f")?.begin();
-    open("g")?.begin();
+    open("f")?.beginCall();
+    open("g")?.beginCall();
     expect(closed).to.deep.equal(["d evicted", "e evicted", "a evicted"]);
   });
 
   it("evicts the connection whose calls weigh most, when all together weigh too much", () => {
     const [heavy, busy, other] = ["heavy", "busy", "other"].map((name) => open(name));
-    const ends = Array.from({ length: 5 }, () => heavy?.begin(400));
-    for (let call = 0; call < MAX_UNAUTHENTICATED_CALLS - 2000; call++) busy?.begin();
+    const ends = Array.from({ length: 5 }, () => heavy?.beginCall(400));
+    for (let call = 0; call < MAX_UNAUTHENTICATED_CALLS - 2000; call++) busy?.beginCall();
     expect(closed).to.deep.equal([]);
-    other?.begin();
+    other?.beginCall();
     expect(closed).to.deep.equal(["heavy evicted"]);
     // What an evicted connection held is free again, once.
     for (const end of ends) end?.();
-    for (let call = 0; call < 1999; call++) other?.begin();
+    for (let call = 0; call < 1999; call++) other?.beginCall();
     expect(closed).to.deep.equal(["heavy evicted"]);
-    other?.begin();
+    other?.beginCall();
     expect(closed).to.deep.equal(["heavy evicted", "other evicted"]);
   });
 
@@ -107,18 +107,18 @@ describe("Connections", () => {
 
   it("closes the busiest connection above three thousand unauthenticated calls in flight", () => {
     const [probe, hoarder, gateway] = ["probe", "hoarder", "gateway"].map((name) => open(name));
-    const end = probe?.begin();
-    for (let calls = 0; calls < 2500; calls++) gateway?.begin();
+    const end = probe?.beginCall();
+    for (let calls = 0; calls < 2500; calls++) gateway?.beginCall();
     gateway?.authenticated();
-    for (let calls = 0; calls < 2999; calls++) hoarder?.begin();
+    for (let calls = 0; calls < 2999; calls++) hoarder?.beginCall();
     expect(closed).to.deep.equal([]);
-    probe?.begin();
+    probe?.beginCall();
     expect(closed).to.deep.equal(["hoarder evicted"]);
     end?.();
     const other = open("other");
-    for (let calls = 0; calls < 2999; calls++) other?.begin();
+    for (let calls = 0; calls < 2999; calls++) other?.beginCall();
     expect(closed, "what was under way on it counts no more").to.have.length(1);
-    other?.begin();
+    other?.beginCall();
     expect(closed).to.deep.equal(["hoarder evicted", "other evicted"]);
   });
 
@@ -137,7 +137,7 @@ describe("Connections", () => {
     used?.ready();
     used?.authenticated();
     clock.advance(50_000);
-    const end = probed?.begin();
+    const end = probed?.beginCall();
     clock.advance(3_600_000);
     expect(closed, "a call is under way").to.deep.equal([]);
     end?.();
@@ -152,7 +152,7 @@ describe("Connections", () => {
   it("retains nothing after they close, timers included", () => {
     const all = ["a", "b", "c"].map((name) => open(name));
     all[0]?.authenticated();
-    const end = all[1]?.begin();
+    const end = all[1]?.beginCall();
     for (const one of all) one?.closed();
     end?.();
     for (const one of all) one?.authenticated();

@@ -198,7 +198,7 @@ describe("the audit log of failed calls", () => {
       ...authenticatedMethod(method, rules, environment),
       handler,
     });
-    incoming.add(methodDefinition(method).path, { maxBytes: 1024, open });
+    incoming.add(methodDefinition(method).path, { maxBytes: 1024, createAdmission });
     server.addService(serviceDefinition(TokenBlacklist), { blacklist });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();

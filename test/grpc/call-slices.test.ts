@@ -15,11 +15,11 @@ class Source {
     this.name = name;
   }
 
-  hold(): void {
+  pauseReading(): void {
     this.holds++;
   }
 
-  release(): void {
+  resumeReading(): void {
     this.released++;
   }
 }

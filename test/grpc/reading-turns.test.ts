@@ -24,7 +24,10 @@ class Peer implements Source {
       this.flooded++;
       this.reader.closed();
     };
-    this.reader = new Reader(this, { unauthenticated: turns, late: new ReadingTurns(), flooded });
+    this.reader = new Reader(this, {
+      turns: { unauthenticated: turns, authenticated: new ReadingTurns() },
+      closeAsFlooding: flooded,
+    });
   }
 
   readStart(): void {
@@ -144,18 +147,18 @@ describe("turns of reading", () => {
     const peer = new Peer(new ReadingTurns());
     const { reader } = peer;
     reader.authenticated();
-    reader.lateCallFound();
-    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
+    reader.lateMessageFound();
+    expect([peer.isReading, reader.needsTurns]).to.deep.equal([false, true]);
     // What is refused on unauthenticated connections is not refused to a client whose message was lost on its way.
     for (let calls = 0; calls <= MAX_TURN_CALLS; calls++) reader.callBegun();
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += 2 * MAX_TURN_BYTES;
     reader.received(1);
     expect([peer.isReading, peer.flooded]).to.deep.equal([false, 0]);
-    reader.lateCallEnded();
+    reader.lateMessageResolved();
     reader.endTurn();
-    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
-    await until(() => !reader.isLate, { withinMs: 5000, what: "the while is over" });
+    expect([peer.isReading, reader.needsTurns]).to.deep.equal([false, true]);
+    await until(() => !reader.needsTurns, { withinMs: 5000, what: "the while is over" });
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     reader.endTurn();
     expect(peer.isReading).to.equal(true);
@@ -168,11 +171,11 @@ describe("turns of reading", () => {
     // Messages, with their overhead.
     peer.bytesRead += MAX_TURN_BYTES - 1;
     reader.received(MAX_TURN_BYTES - 1);
-    reader.checkUnexplained();
-    expect([peer.isReading, reader.isLate]).to.deep.equal([true, false]);
+    reader.checkInputWithoutEvents();
+    expect([peer.isReading, reader.needsTurns]).to.deep.equal([true, false]);
     peer.bytesRead += MAX_TURN_BYTES;
-    reader.checkUnexplained();
-    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
+    reader.checkInputWithoutEvents();
+    expect([peer.isReading, reader.needsTurns]).to.deep.equal([false, true]);
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += MAX_AUTHENTICATED_TURN_BYTES + 1;
     await until(() => peer.flooded === 1, { withinMs: 1000, what: "the connection is closed" });
@@ -191,8 +194,8 @@ describe("turns of reading", () => {
   it("pause while further calls of a connection would be refused", async () => {
     const peer = new Peer(new ReadingTurns());
     peer.reader.authenticated();
-    peer.reader.rest();
-    peer.reader.rest();
+    peer.reader.pauseAfterRefusal();
+    peer.reader.pauseAfterRefusal();
     await turn();
     expect(peer.isReading).to.equal(false);
     await until(() => peer.isReading, { withinMs: 5000, what: "it is read again" });
@@ -203,13 +206,15 @@ describe("turns of reading", () => {
     peer.reader.authenticated();
     for (let refused = 0; refused < 3; refused++) peer.reader.refusedForRoom();
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
-    expect(peer.reader.hasManyLate).to.equal(false);
+    expect(peer.reader.hasManyLateMessages).to.equal(false);
     peer.reader.refusedForRoom();
-    expect({ isReading: peer.isReading, hasManyLate: peer.reader.hasManyLate }).to.deep.equal({
-      isReading: false,
-      hasManyLate: true,
-    });
-    await until(() => peer.isReading && !peer.reader.hasManyLate, {
+    expect({ isReading: peer.isReading, hasManyLateMessages: peer.reader.hasManyLateMessages }).to.deep.equal(
+      {
+        isReading: false,
+        hasManyLateMessages: true,
+      },
+    );
+    await until(() => peer.isReading && !peer.reader.hasManyLateMessages, {
       withinMs: 5000,
       what: "they are forgotten",
     });

@@ -55,7 +55,7 @@ describe("calls in flight", () => {
     const { handle, open } = serveUnary({ ...authenticatedMethod(method, rules, environment), handler });
     const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
-    incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, open });
+    incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, createAdmission });
     server.addService(serviceDefinition(TokenBlacklist), { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>

@@ -35,7 +35,7 @@ describe("the spans of calls", () => {
     const rules = TOKEN_BLACKLIST.isBlacklisted;
     const method = { ...authenticatedMethod(isBlacklisted, rules, environment), handler: () => answer() };
     const { handle, open } = serveUnary(method);
-    incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, open });
+    incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, createAdmission });
     server.addService(definition, { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();

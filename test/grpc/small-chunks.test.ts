@@ -3,14 +3,14 @@ import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { describe, it } from "mocha";
-import { copySparseChunks } from "../../src/grpc/sparse-chunks.ts";
+import { copySmallChunks } from "../../src/grpc/small-chunks.ts";
 
 describe("what an HTTP/2 stream receives", () => {
   it("keeps at most twice its size in memory", async () => {
     const server = createServer();
     const received: Buffer[] = [];
     server.on("stream", (stream: ServerHttp2Stream) => {
-      copySparseChunks(stream);
+      copySmallChunks(stream);
       stream.on("data", (chunk: Buffer) => received.push(chunk));
       stream.on("end", () => stream.respond({ ":status": 200 }, { endStream: true }));
     });
