@@ -194,7 +194,7 @@ describe("the audit log of failed calls", () => {
     server = new Server({ interceptors: [incoming.interceptor] });
     const method = TokenBlacklist.method.blacklist;
     const rules = TOKEN_BLACKLIST.blacklist;
-    const { handle: blacklist, open } = serveUnary({
+    const { handle: blacklist, createAdmission } = serveUnary({
       ...authenticatedMethod(method, rules, environment),
       handler,
     });

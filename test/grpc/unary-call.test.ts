@@ -52,7 +52,10 @@ describe("calls in flight", () => {
       admission,
     });
     const rules = TOKEN_BLACKLIST.isBlacklisted;
-    const { handle, open } = serveUnary({ ...authenticatedMethod(method, rules, environment), handler });
+    const { handle, createAdmission } = serveUnary({
+      ...authenticatedMethod(method, rules, environment),
+      handler,
+    });
     const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
     incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, createAdmission });

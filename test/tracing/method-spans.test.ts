@@ -34,7 +34,7 @@ describe("the spans of calls", () => {
     const definition = serviceDefinition(TokenBlacklist);
     const rules = TOKEN_BLACKLIST.isBlacklisted;
     const method = { ...authenticatedMethod(isBlacklisted, rules, environment), handler: () => answer() };
-    const { handle, open } = serveUnary(method);
+    const { handle, createAdmission } = serveUnary(method);
     incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, createAdmission });
     server.addService(definition, { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
