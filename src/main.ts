@@ -59,7 +59,7 @@ async function serve(): Promise<number> {
       void output.flush(config.shutdownGraceMs * 0.03).then(() => process.exit(0));
     }, config.shutdownGraceMs * 0.95);
     await service.close();
-    // From now on the timer does not keep the process alive, but ends it if anything else does.
+    // From now on the timer no longer keeps the process alive. If something else does, the timer ends the process.
     overdue.unref();
     log.info("stopped");
     await output.flush(LOG_FLUSH_MS);
@@ -91,8 +91,8 @@ async function runMigration(action: MigrateAction): Promise<number> {
       process.stderr.write(`warning: ${describeMisspelling(misspelling)}\n`);
     }
     const { migrate } = await import("./start/migrate.ts");
-    const isCurrent = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
-    return isCurrent ? EXIT.ok : EXIT.found;
+    const isUsableSchema = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
+    return isUsableSchema ? EXIT.ok : EXIT.found;
   });
 }
 

@@ -2,13 +2,13 @@ import { ServiceError } from "../errors.ts";
 import { MAX_UNSENT_BYTES } from "../limits.ts";
 import { FairCapacity, type Share } from "./fair-capacity.ts";
 
-/** Calls in flight in the whole process. Further calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
+/** Maximum number of calls in flight in the whole process. Further calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
 export const MAX_CALLS = 20_000;
-/** Bytes of large requests in flight in the whole process, as encoded. Decoded, they take somewhat more memory. */
+/** Maximum of bytes of large requests in flight in the whole process, as encoded. Decoded requests take somewhat more memory. */
 export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 
-/** A call. The address of its connection is read only when needed, since it may have to be looked up. */
-interface Source {
+/** A call, by the address of its connection. The address is read only when needed, since it may have to be looked up. */
+interface CallSource {
   readonly peer: string;
 }
 
@@ -31,23 +31,26 @@ export class Admission {
   }
 
   /** Admits a call and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
-  enter(call: Source): "DRAINING" | "OVERLOADED" | undefined {
+  enter(call: CallSource): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
     if (this.hasUnreadAnswers(call) || !this.#capacity.enter()) return "OVERLOADED";
     return undefined;
   }
 
-  /** Attributes an admitted call to its caller. Undefined if the caller has too many calls: the call must then leave. */
+  /**
+   * Attributes an admitted call to its caller, and returns whether the call counts against the caller's limit ("own") or not ("common").
+   * Undefined if the caller has too many calls: the call must then leave.
+   */
   claim(caller: string): Share | undefined {
     return this.#capacity.claim(caller);
   }
 
   /** Whether the call's connection has so many bytes of unread answers that its calls are refused. */
-  hasUnreadAnswers(call: Source): boolean {
+  hasUnreadAnswers(call: CallSource): boolean {
     return this.#unread.size > 0 && !this.mayBuffer(call.peer);
   }
 
-  /** Ends an admitted call. `share` and `caller` are the result and the argument of {@link claim}; absent if it was not called. */
+  /** Ends an admitted call. `share` and `caller` are the result and the argument of {@link claim}; absent if there was no claim, or it failed. */
   leave(share: Share = "common", caller = ""): void {
     this.#capacity.giveBack(share, caller);
     if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
@@ -85,5 +88,5 @@ export function admissionError(reason: keyof typeof REFUSALS): ServiceError {
 
 const REFUSALS = {
   DRAINING: "this replica is shutting down",
-  OVERLOADED: "too many calls are in flight",
+  OVERLOADED: "too many calls are in flight, or the client leaves too many responses unread",
 } as const;

@@ -2,9 +2,9 @@
 export type Share = "common" | "own";
 
 /**
- * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Of the second half, a
- * caller may take no more than it leaves free, so that a single caller gets at most three quarters of the resource. Callers without a name are
- * not distinguished, and may take everything.
+ * A bounded resource that callers share, such as slots of a queue. The first half is open to all, without accounting. Of the second half, a
+ * caller may take no more than then remains free, so that a single caller gets at most three quarters of the resource. Callers without a name
+ * are not distinguished, and may take everything.
  */
 export class FairCapacity {
   readonly #total: number;
@@ -21,7 +21,7 @@ export class FairCapacity {
     return this.#taken;
   }
 
-  /** How much of the second half the caller `name` has. */
+  /** How much of the second half the caller `name` has taken. */
   ownOf(name: string): number {
     return this.#own.get(name) ?? 0;
   }

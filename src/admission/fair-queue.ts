@@ -1,6 +1,6 @@
 /** A queue of items, each of one caller. Callers take turns; the items of one caller are in order of arrival. */
 export class FairQueue<T> {
-  /** By the caller's name, next turn first; only callers with items. */
+  /** The items of each caller, by the caller's name; the caller with the next turn first; only callers with items. */
   readonly #waiting = new Map<string, Set<T>>();
 
   get isEmpty(): boolean {

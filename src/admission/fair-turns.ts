@@ -15,27 +15,27 @@ interface Job {
 }
 
 interface Options {
-  /** How much work may be in progress. */
-  readonly max: number;
-  /** How much of it for one caller; default: no further limit. Callers without a name share `max`. */
+  /** The maximum of jobs in progress. */
+  readonly maxInProgress: number;
+  /** The maximum of jobs in progress for one caller; absent: no further limit. It does not apply to callers without a name. */
   readonly maxPerCaller?: number;
 }
 
 /**
- * Work that is done a few jobs at a time. Callers take turns, so that one with thousands of jobs does not delay the others. One job begins
- * per turn of the event loop, so that other work continues in between.
+ * Runs jobs, a few at a time. Callers take turns, so that a caller with thousands of jobs does not delay the others. One job begins per turn
+ * of the event loop, so that other work continues in between.
  */
 export class FairTurns {
-  readonly #max: number;
+  readonly #maxInProgress: number;
   readonly #maxPerCaller: number;
   readonly #waiting = new FairQueue<Job>();
-  /** The number of jobs in progress, in total and by the caller's name. */
   #inProgress = 0;
+  /** The number of jobs in progress by the caller's name; only callers with such jobs. */
   readonly #ofCaller = new Map<string, number>();
   #isScheduled = false;
 
-  constructor({ max, maxPerCaller = max }: Options) {
-    this.#max = max;
+  constructor({ maxInProgress, maxPerCaller = maxInProgress }: Options) {
+    this.#maxInProgress = maxInProgress;
     this.#maxPerCaller = maxPerCaller;
   }
 
@@ -55,7 +55,7 @@ export class FairTurns {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#inProgress >= this.#max || this.#waiting.isEmpty) return;
+    if (this.#isScheduled || this.#inProgress >= this.#maxInProgress || this.#waiting.isEmpty) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;

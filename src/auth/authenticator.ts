@@ -47,8 +47,8 @@ export function createAuthenticator({
 }
 
 /**
- * The outcomes of authentication: "known" is success; "refused", a missing or invalid credential; "unavailable", a lack of the keys to verify
- * with; "failed", an unexpected error.
+ * The outcomes of authentication: "known" is success; "refused" is a missing or invalid credential; "unavailable" means that the keys to
+ * verify a token with are missing; "failed" is an unexpected error.
  */
 export const AUTH_OUTCOMES = ["known", "refused", "unavailable", "failed"] as const;
 export type AuthOutcome = (typeof AUTH_OUTCOMES)[number];

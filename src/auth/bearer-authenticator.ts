@@ -7,7 +7,7 @@ import { issuerError, kindOf, nearMiss, numericDate, validJti } from "./claims.t
 import type { JwksCache } from "./jwks-cache.ts";
 import { type Claims, InvalidTokenError, verifiedClaims } from "./verify.ts";
 
-/** Maximum number of cached bearer tokens, and maximum length of one in characters: 41 MB in total. */
+/** Maximum number of cached bearer tokens, and maximum length of a cached token in characters: 41 MB in total. */
 export const MAX_CACHED_BEARERS = 10_000;
 export const MAX_CACHED_BEARER_LENGTH = 4096;
 
@@ -24,7 +24,7 @@ export interface BearerRules {
   readonly clockToleranceMs: number;
 }
 
-/** Stands for an `authorization` that arrived damaged or repeated: the call has a credential, but an invalid one. */
+/** Stands for an `authorization` that arrived damaged or repeated: the call has a credential, but the credential is invalid. */
 export const DAMAGED_AUTHORIZATION = "damaged";
 const DAMAGED = unauthenticated(
   "the authorization metadata of the call is repeated or not text, or a header field has invalid characters",
@@ -36,14 +36,14 @@ interface Options {
   /** The issuer's keys. */
   readonly keys: JwksCache;
   readonly clock: Clock;
-  /** The latest time of all clocks. Entries of expired tokens are deleted, so a clock that was set back must not make one valid again. */
+  /** The latest time of all clocks. Entries of expired tokens are deleted, so a clock that was set back must not make such a token valid again. */
   readonly now: () => EpochMs;
 }
 
 interface CachedCaller {
   readonly principal: Principal;
-  /** The expiry in wall-clock time, and in milliseconds of the monotonic clock, which cannot be set back. */
   readonly expiresAt: EpochMs;
+  /** The expiry in milliseconds of the monotonic clock, which cannot be set back. */
   readonly expiresAtMonotonic: number;
 }
 
@@ -53,7 +53,7 @@ interface CachedCaller {
  */
 export class BearerAuthenticator {
   readonly #options: Options;
-  /** Cached results by metadata value, so that a token is parsed once; oldest first. */
+  /** Cached results by the value of the `authorization` metadata, oldest first. Even the parsing of a token is then done once. */
   readonly #cached = new Map<string, CachedCaller>();
   /** Verifications in flight, so that a thousand calls with one new token verify it once. */
   readonly #inFlight = new Map<string, Promise<Principal>>();
@@ -96,7 +96,7 @@ export class BearerAuthenticator {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
     const { keys, rules } = this.#options;
-    // Version 0 has no keys: the verification then waits for the first ones, which become version 1.
+    // Version 0 has no keys: the verification then waits for the first keys, which become version 1.
     const versionBefore = Math.max(1, keys.version);
     try {
       const claims = await verifiedClaims(token, {

@@ -2,8 +2,8 @@ import type { Principal } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 
 /**
- * Tells whether an admitted caller would certainly be admitted again: its token or certificate has not expired, and the keys of tokens, the
- * roles of certificates and the trusted authorities are unchanged.
+ * Tells whether an admitted caller would certainly be admitted again: its token or certificate has not expired, and neither the keys of
+ * tokens nor the roles of certificates nor the trusted authorities have changed.
  */
 export class CallerValidity {
   readonly #now: () => EpochMs;
@@ -20,7 +20,10 @@ export class CallerValidity {
     return this.#version;
   }
 
-  /** Whether the caller has not expired and nothing has changed since `version`, which must be read before the caller is judged. */
+  /**
+   * Whether the caller's credential has not expired and nothing has changed since `version`. Read `version` before the caller is
+   * authenticated.
+   */
   holds({ expiresAt }: Principal, version: number): boolean {
     return version === this.#version && (expiresAt === undefined || this.#now() < expiresAt);
   }

@@ -9,11 +9,11 @@ import type { CertificateRoles } from "./certificate-roles.ts";
 type Identity = Principal | "carrier";
 
 interface Options {
-  /** Whether callers may also authenticate by token. Default: false. */
+  /** Whether the service also accepts bearer tokens. Default: false. */
   readonly acceptsTokens?: boolean;
   /** Called when the set of admitted callers may have changed. */
   readonly onChange?: () => void;
-  /** The time at which certificates are checked for expiry. */
+  /** The current time, with which the expiry of certificates is compared. */
   readonly now: () => EpochMs;
 }
 
@@ -38,8 +38,8 @@ export class CertificateAuthenticator {
   }
 
   /**
-   * Whether a call on this certificate's connection would be authenticated by the certificate if its token were lost on the way. To be
-   * called when the connection opens.
+   * Whether the certificate would authenticate a call on its connection whose token was lost on the way. Call it when the connection opens:
+   * a carrier then stays a carrier for the whole connection.
    */
   replacesLostToken(certificate: PeerCertificate): boolean {
     if (this.#identityOf(certificate) !== "carrier") return this.#options.acceptsTokens ?? false;
@@ -54,8 +54,8 @@ export class CertificateAuthenticator {
   }
 
   /**
-   * Rejects all further calls on the connections of these certificates, regardless of their credentials. To be called when TLS would no
-   * longer accept the certificates.
+   * Makes {@link refuseDistrusted} reject all further calls on the connections of these certificates, regardless of the calls' tokens. Call it
+   * when TLS would no longer accept the certificates.
    */
   distrust(certificates: readonly PeerCertificate[]): void {
     if (certificates.length === 0) return;
@@ -121,7 +121,7 @@ const CARRIER = unauthenticated(
 
 /**
  * Parses a certificate's `subjectaltname`, such as `DNS:a, URI:b`. Node.js writes a value with a comma, a quote or a control character as a
- * JSON string; if that were ignored, a certificate with one crafted name would pass for one with several.
+ * JSON string. A parser that split such a string at its commas would read one crafted name as several names.
  */
 export function alternativeNames(text: string): readonly string[] {
   const names: string[] = [];

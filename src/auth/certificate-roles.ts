@@ -8,8 +8,8 @@ import { settingProblem } from "../text/setting-text.ts";
 import type { Clock } from "../time/clock.ts";
 
 /**
- * Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. A name without roles marks a carrier,
- * whose calls are authenticated by their own tokens.
+ * Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. A name without roles marks a carrier: each
+ * call over its connection is authenticated by the call's token.
  */
 export type CertificateRoles = ReadonlyMap<string, readonly Role[]>;
 
@@ -74,7 +74,7 @@ export class CertificateRolesFile {
     return this.#roles;
   }
 
-  /** Whether the file is currently unusable or unreadable. */
+  /** Whether the last version of the file was unusable or unreadable. */
   get isRejected(): boolean {
     return this.#problem !== undefined;
   }

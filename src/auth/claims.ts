@@ -28,7 +28,7 @@ export function validJti(value: unknown): Jti {
   return value as Jti;
 }
 
-/** The error for an `iss` that is not one of `known`, the issuers in `setting`. `message` is worded to follow "the token". */
+/** The error for an `iss` that is not among `known`, the issuers in `setting`. `message` is worded to follow "the token". */
 export function issuerError(
   message: string,
   iss: unknown,
@@ -41,7 +41,7 @@ export function issuerError(
 }
 
 /**
- * How `value` differs from one of `expected` if the difference is a common mistake, worded to follow "differs by"; undefined for any other
+ * The difference between `value` and a text of `expected` if it is a common mistake, worded to follow "differs by"; undefined for any other
  * difference.
  */
 export function nearMiss(value: string, expected: Iterable<string>): string | undefined {

@@ -11,12 +11,12 @@ export const KEYS_RELOAD_MS = 45_000;
 /** The interval while no key set has been read yet. */
 export const KEYS_RETRY_MS = 1000;
 /**
- * Minimum interval between early reads caused by tokens that fit no key of the set. It bounds how long a token with a new key stays
- * unjudged while others send forged tokens, and how often the provider is asked.
+ * Minimum interval between early reads of a URL, caused by tokens that fit no key of the set. It bounds how often forged tokens cause a
+ * request to the provider, and for how long they can delay the verification of a token with a new key.
  */
 export const UNKNOWN_KEY_RELOAD_MS = 10_000;
 
-/** Finds the key that a token's header names. */
+/** Finds the key for a token by the token's header. Rejects with an error of jose if no key fits, or several do. */
 export type FindKey = (...header: Parameters<CompactVerifyGetKey>) => Promise<CryptoKey>;
 
 interface Options {
@@ -45,7 +45,7 @@ export class JwksCache {
   #lastGoodRead = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #earlyReadAt = Number.NEGATIVE_INFINITY;
-  /** When the next read is due, by the monotonic clock; in the past while a read is in flight. */
+  /** When the next read is due, by the monotonic clock; outdated while a read is in flight. */
   #nextAt = 0;
   #cancel = () => {};
   #stopped = false;
@@ -81,14 +81,14 @@ export class JwksCache {
   }
 
   /**
-   * Runs `verify` with the current keys. If the token fits none of them (jose's JWKSNoMatchingKey and JWSSignatureVerificationFailed), that
-   * is final only after a read of the key set that began after this call: a provider may have put a new key under an old name, or sign with
-   * a key that has no name. Such a read begins at once, shared by all waiting calls, but from a URL at most once per UNKNOWN_KEY_RELOAD_MS,
-   * so that forged tokens cannot make the service flood the provider. Throws KEYS_UNAVAILABLE, with the time to wait, if the read is not
-   * allowed yet or fails, or if there are no keys; otherwise what `verify` throws.
+   * Runs `verify` with the current keys. If the token fits none of them (jose's JWKSNoMatchingKey and JWSSignatureVerificationFailed), the
+   * mismatch is final only after a read of the key set that began after this call: a provider may have put a new key under an old name, or
+   * sign with a key that has no name. All waiting calls share that read. A file is read at once, a URL at most once per
+   * UNKNOWN_KEY_RELOAD_MS, so that forged tokens cannot make the service flood the provider. Throws KEYS_UNAVAILABLE, with the time to wait, if the read is not allowed yet or fails, or if
+   * there are no keys. Otherwise throws the error of `verify`.
    */
   async verifyWith<T>(verify: (find: FindKey) => Promise<T>): Promise<T> {
-    const arrivedAfter = this.#begunReads;
+    const readsBefore = this.#begunReads;
     if (this.#find === undefined) await this.#reading;
     let triedVersion = 0;
     let mismatch: unknown;
@@ -105,7 +105,8 @@ export class JwksCache {
         // The keys may have changed during the verification, so check the version again.
         continue;
       }
-      if (this.#lastGoodRead > arrivedAfter) throw mismatch;
+      // The token fits no key of a read that began after this call.
+      if (this.#lastGoodRead > readsBefore) throw mismatch;
       await this.#readEarly();
     }
   }
@@ -176,7 +177,7 @@ export class JwksCache {
     for (const changed of this.#onChange) changed();
   }
 
-  /** Wraps jose's `find`: a key that is in the set but unusable makes the result KEYS_UNAVAILABLE. */
+  /** Wraps jose's `find`: throws KEYS_UNAVAILABLE if the key for the token is in the set but unusable. */
   #finder(find: FindKey, unusable: ParsedJwks["unusable"]): FindKey {
     const problems = new Map(unusable.map(({ kid, problem }) => [kid, problem]));
     return async (header, token) => {
@@ -198,5 +199,5 @@ export function isMismatch(error: unknown): boolean {
   return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
 }
 
-/** Minimum time to wait that callers are told, for when the next read is due or in flight. */
+/** Minimum time that callers are told to wait. It applies while the next read is due or in flight. */
 const SHORTEST_WAIT_MS = 100;

@@ -3,14 +3,14 @@ import type { JWK } from "jose";
 import { isSupportedAlgorithm, quotableName } from "./algorithms.ts";
 import { JwksError } from "./fetch-jwks.ts";
 
-/** Maximum number of keys in a set: a token that names no key is tried with each. Providers publish fewer than ten. */
+/** Maximum number of keys in a set: a token that names no key is tried with each key. Providers publish fewer than ten. */
 export const MAX_KEYS = 1000;
 
 /** A parsed key set, without keys for other purposes than signatures. */
 export interface ParsedJwks {
   /** At least one key. */
   readonly usable: readonly JWK[];
-  /** The unusable keys. `position` counts from 1. `problem` is worded to follow "the key", and holds nothing of what was read. */
+  /** The unusable keys. `position` counts from 1. `problem` is worded to follow "the key", and repeats no part of the key. */
   readonly unusable: readonly {
     readonly position: number;
     readonly kid: string | undefined;
@@ -93,7 +93,7 @@ const MIN_RSA_BITS = 2048;
 
 /**
  * The usability of one element of a key set: a public key that can verify signatures, a key for another purpose, or an unusable key.
- * `problem` is worded to follow "the key", and holds nothing of the key.
+ * `problem` is worded to follow "the key", and repeats no part of the key.
  */
 export type ClassifiedKey = { readonly key: JWK } | { readonly problem: string } | "other-purpose";
 
@@ -136,7 +136,7 @@ export function classifyKey(value: unknown): ClassifiedKey {
     ...{ kty, crv, n, e, x, y },
     // A token's header can name a key only by text.
     kid: typeof kid === "string" ? kid : undefined,
-    // With this curve, EdDSA and Ed25519 are one algorithm (RFC 9864), so the key serves both names.
+    // With the curve Ed25519, EdDSA and Ed25519 are names of one algorithm (RFC 9864), so the key is usable under both.
     alg: kty === "OKP" ? undefined : alg,
   }) as JWK;
   const parameterProblem = problemOfParameters(key, jwk);

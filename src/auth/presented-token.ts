@@ -5,7 +5,7 @@ import { InvalidTokenError, unverifiedClaims } from "./verify.ts";
 
 /** The credentials of a client's request, as reported by the proxy that received it. */
 export interface PresentedCredentials {
-  /** The jti of each token that the proxy has verified: external input, so of any type; undefined for a token without a jti. */
+  /** The jti of each token that the proxy has verified; undefined for a token without a jti. External input, so it may be of any type. */
   readonly verifiedJtis: readonly unknown[];
   /** The values of the `authorization` header, unmodified. */
   readonly authorization: readonly string[];
@@ -14,9 +14,9 @@ export interface PresentedCredentials {
 }
 
 /**
- * Determines the one token that a request presents. It may be given several times: as a verified jti and, with `unverifiedBearer`, as the
- * bearer token, which is then read without verifying its signature. Several tokens, several `authorization` values, or an unreadable one are
- * "malformed", since it is unknown which of them the application would use.
+ * Determines the only token that a request presents. The token may be given twice: as a verified jti and, with `unverifiedBearer`, as the
+ * bearer token, whose claims are then read without verifying its signature. The result is "malformed" if there are several tokens, several
+ * `authorization` values or an unreadable value, since it is unknown which token the application would use.
  */
 export function presentedToken(
   { verifiedJtis, authorization }: PresentedCredentials,
@@ -44,7 +44,7 @@ export function presentedToken(
 
 const MALFORMED = { reason: "malformed" } as const;
 
-/** The bearer token; undefined if there is no header or it has another scheme. Throws InvalidTokenError. */
+/** The bearer token; undefined if there is no header or it has another scheme. Throws InvalidTokenError if it is unclear what the header holds. */
 function bearerToken([value, ...more]: readonly string[]): string | undefined {
   if (more.length > 0) throw new InvalidTokenError("must be the only credential");
   if (value === undefined) return undefined;

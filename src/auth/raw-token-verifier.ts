@@ -5,7 +5,7 @@ import type { JwksCache } from "./jwks-cache.ts";
 import { VerificationQueue } from "./verification-queue.ts";
 import { type Claims, InvalidTokenError, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
-/** What identifies a token that has been verified. */
+/** The jti and expiry of a token that has been verified. */
 export interface VerifiedToken {
   readonly jti: Jti;
   /** The token's `exp`, rounded up to whole milliseconds. It may have passed. */
@@ -28,9 +28,9 @@ export class RawTokenVerifier {
   }
 
   /**
-   * Identifies tokens, in the same order. A token may have expired or not be valid yet. In place of a token that is not accepted, the
-   * result has an InvalidTokenError whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
-   * OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
+   * Verifies tokens, and returns the jti and expiry of each, in the same order. A token may have expired or not be valid yet. In place of a
+   * token that is not accepted, the result has an InvalidTokenError whose message says what the token must be like. Throws KEYS_UNAVAILABLE
+   * if the keys for any token are missing, OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
    */
   identify(
     tokens: readonly string[],
@@ -44,7 +44,7 @@ export class RawTokenVerifier {
     caller: TurnCaller,
   ): Promise<(VerifiedToken | InvalidTokenError)[]> {
     let hasFailed = false;
-    // If one token cannot be judged, the rest are skipped: their caller counts as gone.
+    // If the keys for one token are missing, the other tokens are skipped: their caller counts as gone.
     const sharedCaller = {
       principal: caller.principal,
       get isGone() {
@@ -120,7 +120,7 @@ function jtiOf({ jti }: Claims): Jti {
 function expiryOf({ exp }: Claims): EpochMs {
   if (exp === undefined) throw new InvalidTokenError("must have an exp");
   const expiresAt = Math.ceil(numericDate(exp, "exp") * 1000);
-  if (expiresAt < 1) throw new InvalidTokenError("has a malformed exp: it must be after 1970");
+  if (expiresAt < 1) throw new InvalidTokenError("has a malformed exp: it must be more than 0");
   if (expiresAt > MAX_EPOCH_MS) {
     throw new InvalidTokenError("has a malformed exp: it must be before the year 10000 (it counts seconds)");
   }

@@ -2,19 +2,19 @@ import { FairCapacity } from "../admission/fair-capacity.ts";
 import { FairTurns, type TurnCaller } from "../admission/fair-turns.ts";
 import { ServiceError } from "../errors.ts";
 
-/** Maximum number of concurrent signature verifications of raw tokens. They run on libuv's four threads, which files and DNS look-ups need too. */
+/** Maximum number of concurrent signature verifications of raw tokens. They run on libuv's four threads, which reads of files and DNS look-ups use too. */
 export const MAX_VERIFICATIONS = 2;
 /** Maximum number of raw tokens queued for verification, in all requests: about four seconds of work. */
 export const MAX_QUEUED_RAW_TOKENS = 10_000;
 
-/** Verifications that wait for their turns, see {@link FairTurns}, and the bound on how many may. */
+/** Bounds the raw tokens that wait for verification, and verifies them in turns, see {@link FairTurns}. */
 export class VerificationQueue {
-  readonly #turns = new FairTurns({ max: MAX_VERIFICATIONS });
+  readonly #turns = new FairTurns({ maxInProgress: MAX_VERIFICATIONS });
   readonly #capacity = new FairCapacity(MAX_QUEUED_RAW_TOKENS);
 
   /**
-   * Reserves places for `count` tokens of one request while `work` runs. Throws OVERLOADED if too many tokens are queued, in total or for
-   * this caller.
+   * Counts `count` tokens of one request as queued while `work` runs. Throws OVERLOADED if too many tokens are queued, in total or for this
+   * caller.
    */
   async reserve<T>(count: number, { principal }: TurnCaller, work: () => Promise<T>): Promise<T> {
     const { name } = principal;

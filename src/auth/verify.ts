@@ -11,10 +11,10 @@ export class InvalidTokenError extends Error {
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims. Of these only the kind of token is
- * checked. `checkUnverified` is called with the unverified claims if no known key verifies the token, before the issuer's keys are read
- * again: its error ends the verification, since no key could make the token acceptable. `schedule` runs each verification; absent: at once.
- * Throws InvalidTokenError, or what `checkUnverified`, `schedule` and the key set throw.
+ * Verifies a token's signature with one of `keys` and `algorithms`, and returns its claims. The claims are not validated, except that they
+ * must not be those of a security event. If no known key verifies the token, `checkUnverified` is called with the unverified claims before
+ * the issuer's keys are read again: its error ends the verification, since no key could make the token acceptable. `schedule` runs each
+ * verification of the signature; absent: at once. Throws InvalidTokenError, and the errors of `checkUnverified`, `schedule` and `keys`.
  */
 export async function verifiedClaims(
   token: string,
@@ -64,7 +64,7 @@ function checkShape(token: string): void {
   if (parts !== 3) throw new InvalidTokenError("must be a signed JWT: three parts with dots between them");
 }
 
-/** jose rejects these headers too, but its messages do not say what to change. */
+/** Rejects unsupported headers. jose rejects most of them too (not a `typ`), but its messages do not say what to change. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
   if (header.crit !== undefined)
@@ -114,7 +114,7 @@ async function verifyOnce(
     return await compactVerify(token, find, options);
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-    // The token names no key and several fit, as during a rotation.
+    // The token names no key and several keys fit it, as during a rotation.
     for await (const key of error) {
       try {
         return await compactVerify(token, key, options);
@@ -182,8 +182,8 @@ export function isAcceptedType(typ: unknown): boolean {
 }
 
 /**
- * Whether the claims are those of a security event token (RFC 8417), such as a logout token: `events` has members named by URIs. The `typ`
- * does not tell, since that of older logout tokens is absent or `JWT`.
+ * Whether the claims are those of a security event token (RFC 8417), such as a logout token: `events` has members named by URIs. The header's
+ * `typ` cannot tell, since older logout tokens have `JWT` or no `typ`.
  */
 export function isSecurityEvent({ events }: Readonly<Record<string, unknown>>): boolean {
   if (typeof events !== "object" || events === null) return false;

@@ -32,7 +32,7 @@ export const AUTHZ_PATH = "/authz";
 export interface AuthzSetup {
   readonly authorizer: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
-  /** Shared with gRPC: both count towards the bound on calls in flight, and the drain waits for both. */
+  /** Shared with gRPC: its calls and these requests count towards one bound, and the drain waits for both. */
   readonly admission: Admission;
   readonly clock: Clock;
   readonly connections: Connections;
@@ -127,7 +127,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Authz
   }
 }
 
-/** Reads and ignores the body, so that a proxy that sends one does not wait. Destroys the request if the body is too long. */
+/** Reads and ignores the body, so that a proxy that sends a body does not wait. Destroys the request if the body is too long. */
 function discardBody(request: IncomingMessage): void {
   let bytes = 0;
   request.on("data", (chunk: Buffer) => {
@@ -139,9 +139,9 @@ function discardBody(request: IncomingMessage): void {
 }
 
 /**
- * Calls `then` when the body has arrived, or after a short wait if it does not: a proxy may copy the headers that announce a body, but not
- * send it. Without the body the connection must be closed: otherwise the next request on it would be read as the body, and a client that
- * chooses the announced length would choose what is read as the next request.
+ * Calls `then` when the body has arrived, or after AUTHZ_BODY_MS if it has not: a proxy may copy the headers that announce a body, but not
+ * send the body. If `isComplete` is false, the connection must be closed: otherwise its next request would be read as the body, and a client
+ * that chooses the announced length would choose where the request after that begins.
  */
 function afterBody(request: IncomingMessage, clock: Clock, then: (isComplete: boolean) => void): void {
   if (request.complete || !announcesBody(request)) {
@@ -177,7 +177,7 @@ function write(response: ServerResponse, decision: Decision, { isLast }: { isLas
 interface Report extends AuthzSetup {
   readonly milliseconds: number;
   readonly peer: string;
-  /** Why there is no decision, unless the authorizer determined that. */
+  /** Why there is no decision; undefined if the authorizer has returned one, or has logged why it cannot. */
   readonly reason: string | undefined;
 }
 

@@ -15,7 +15,7 @@ export function presentedCredentials(
   return {
     // A proxy that has verified no token sends an empty value.
     verifiedJtis: jtiValues.filter((value) => value !== "").map(decodeJti),
-    // Of several values, Node.js's `headers` has only the first.
+    // All values: of several, Node.js's `headers` has only the first.
     authorization: valuesOf("authorization"),
     isPreflight: isPreflight(
       methodHeader === undefined ? method : singleValue(valuesOf(methodHeader)),
@@ -24,7 +24,7 @@ export function presentedCredentials(
   };
 }
 
-/** The only value; undefined if there are several, since it is unknown which of them the proxy has set. */
+/** The only value; undefined if there is none, or several: it is then unknown which of them the proxy has set. */
 function singleValue([value, ...more]: readonly string[]): string | undefined {
   return more.length === 0 ? value : undefined;
 }
@@ -47,8 +47,8 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Whether a request is a CORS preflight as browsers send it (Fetch Standard, "CORS-preflight request"): its method is OPTIONS, and it has
- * exactly one `Origin` and one `Access-Control-Request-Method`. It has no credentials; no body, since a body could hide another request; and
- * no header that some applications read in place of the method. `valuesOf` returns the values of a header by its lower-case name.
+ * exactly one `Origin` and one `Access-Control-Request-Method`. It has no credentials. It has no body, since a body could hide another
+ * request, and no header that some applications read in place of the method. `valuesOf` returns the values of a header by its lower-case name.
  */
 export function isPreflight(
   method: string | undefined,

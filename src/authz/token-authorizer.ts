@@ -49,7 +49,7 @@ export class TokenAuthorizer {
       (missingJti === "allow" && reason !== "malformed") ||
       (preflight === "allow" && reason === "no-token" && isPreflight === true);
     const decision = passes ? "pass" : reason;
-    // There is no check with which the proxy's own token could be checked.
+    // A check would look up the proxy's own token too, but without a jti there is none.
     if (caller.principal?.token === undefined) return decision;
     return blacklist.checkOwnToken(caller).then(() => decision, this.#undecided);
   }

@@ -11,7 +11,7 @@ export class UsageError extends Error {
 /** Numbers above 2 follow sysexits.h; 130 is a shell's exit code for a program ended by Ctrl-C. */
 export const EXIT = {
   ok: 0,
-  /** `check` found a blacklisted token, or `migrate check` a schema that this version cannot use. */
+  /** `check` has found a blacklisted token, or `migrate check` a schema that this version cannot use. */
   found: 1,
   usage: 2,
   unavailable: 69,

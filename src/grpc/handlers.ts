@@ -66,7 +66,7 @@ export function createHandlers({
     metrics.answered(countVerdicts(response.verdicts));
     return response;
   };
-  const turns = new FairTurns({ max: MAX_POOL_CALLS, maxPerCaller: MAX_POOL_CALLS_PER_CALLER });
+  const turns = new FairTurns({ maxInProgress: MAX_POOL_CALLS, maxPerCaller: MAX_POOL_CALLS_PER_CALLER });
   const list = async ({ pageToken }: ListRequest, { filter, limit }: ReturnType<typeof readListRequest>) => {
     await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
     const pageTokens = new PageTokens(await blacklist.secret());

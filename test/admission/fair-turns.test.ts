@@ -6,7 +6,7 @@ describe("FairTurns", () => {
   const eventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));
 
   it("leave a part to other callers, however many jobs one has", async () => {
-    const turns = new FairTurns({ max: 3, maxPerCaller: 2 });
+    const turns = new FairTurns({ maxInProgress: 3, maxPerCaller: 2 });
     const begun: string[] = [];
     const ends: (() => void)[] = [];
     const run = (name: string) =>
@@ -29,7 +29,7 @@ describe("FairTurns", () => {
   });
 
   it("are not limited further for callers without a name, who may be many", async () => {
-    const turns = new FairTurns({ max: 3, maxPerCaller: 2 });
+    const turns = new FairTurns({ maxInProgress: 3, maxPerCaller: 2 });
     const ends: (() => void)[] = [];
     const all = Array.from({ length: 4 }, () =>
       turns.run(caller(""), () => new Promise<void>((resolve) => ends.push(resolve))),

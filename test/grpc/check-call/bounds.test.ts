@@ -59,7 +59,7 @@ describe("the streams of StreamChecks", () => {
     expect(refused).to.deep.equal(
       refusal("RESOURCE_EXHAUSTED", {
         reason: "OVERLOADED",
-        message: "too many calls are in flight",
+        message: "too many calls are in flight, or the client leaves too many responses unread",
         retryAfterMs: 250,
       }),
     );
