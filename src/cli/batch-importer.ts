@@ -8,13 +8,13 @@ import { type OutageRetry, retryQuota } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
 
-/** The numbers of lines of an import, by what became of them. */
+/** The number of all lines of an import, and how many of them had each outcome. */
 export interface ImportCounts {
   readonly lines: number;
   readonly created: number;
   readonly already_blacklisted: number;
   readonly extended: number;
-  /** By the service's clocks, leeway included. */
+  /** Tokens that have expired by the service's clocks, leeway included. */
   readonly expired: number;
   /** Lines that are a {@link RefusedLine}. */
   readonly refused: number;
@@ -56,7 +56,7 @@ export interface ImportedBatch {
 interface Setup {
   readonly session: Session;
   readonly outageRetry: OutageRetry;
-  /** For lines without a reason. */
+  /** The reason for lines without their own. */
   readonly reason: string;
 }
 
@@ -85,12 +85,13 @@ export class BatchImporter {
       try {
         return { counts: { ...(await this.#send(remaining)), ...leftOut }, refused };
       } catch (error) {
-        const more = error instanceof ClientError ? this.#refusedIn(remaining, error.violations) : [];
+        const newlyRefused = error instanceof ClientError ? this.#refusedIn(remaining, error.violations) : [];
         const canContinue =
-          more.length > 0 || remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
+          newlyRefused.length > 0 ||
+          remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
         if (!canContinue) throw error;
-        refused.push(...more);
-        const lines = new Set(more.map(({ line }) => line));
+        refused.push(...newlyRefused);
+        const lines = new Set(newlyRefused.map(({ line }) => line));
         remaining = remaining.filter(({ line }) => !lines.has(line));
       }
     }
@@ -117,7 +118,7 @@ export class BatchImporter {
     };
   }
 
-  /** The refused lines of the batch `sent`. Of tokens that have expired it records the expiry instead. */
+  /** The refused lines of the batch `sent`. Tokens that have expired are not among them: for these, #expiredUpTo is updated. */
   #refusedIn(sent: readonly TokenItem[], violations: readonly Violation[]): RefusedLine[] {
     const refused = new Map<number, string>();
     for (const { field, description, reason } of violations) {
@@ -132,7 +133,7 @@ export class BatchImporter {
   }
 }
 
-/** Entries made by an older version of the service may have raw tokens as jtis. */
+/** Entries made by an older version of the service, or by an import of such entries, may have raw tokens as jtis. */
 export function hasRawToken({ token }: TokenItem): boolean {
   return isRawToken(token.jti);
 }

@@ -62,7 +62,7 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
     .option(
       "--expires-at <when>",
       "when the tokens expire: their exp claim",
-      timeArgument({ now, relative: "ahead" }),
+      timeArgument({ now, durationsAre: "ahead" }),
     )
     .option(
       "--reason <text>",
@@ -175,7 +175,7 @@ function requestFor({ jti, origin, expiresAt, reason }: InputToken, { options, n
 
 function parseExpiry(text: string, origin: string, now: EpochMs): TimeArgument {
   try {
-    return parseTimeArgument(text, { now, relative: "ahead" });
+    return parseTimeArgument(text, { now, durationsAre: "ahead" });
   } catch (error) {
     throw new UsageError(`${origin}: expires_at ${(error as Error).message}`);
   }

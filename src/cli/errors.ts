@@ -67,7 +67,7 @@ function explainCall(error: ClientError, call: FailedCall): string[] {
     // No field: it is about the request as a whole, or summarizes omitted violations.
     return field === ""
       ? description
-      : `${placeOf(field, call.origins)}: ${description}${rawTokenHint(violation)}`;
+      : `${labelOf(field, call.origins)}: ${description}${rawTokenHint(violation)}`;
   });
   return each.length === 1 ? each : ["the request is invalid:", ...each];
 }
@@ -120,10 +120,10 @@ function explainConnection({ connection, detail, message }: ClientError, address
 }
 
 /**
- * What a message calls `field`: the place where the operator named the token, and the field's name within the token unless that is jti
- * or jwt. `field` itself if the place is unknown.
+ * What a message calls `field`: the origin of the token (where the operator named it), and the name of the field within the token, unless
+ * that is jti or jwt. `field` itself if the origin is unknown.
  */
-function placeOf(field: string, origins: readonly string[] = []): string {
+function labelOf(field: string, origins: readonly string[] = []): string {
   const [, index, member] = /^(?:tokens|jtis)\[(\d+)\](?:\.(.+))?$/.exec(field) ?? [];
   const origin = origins[Number(index)];
   if (origin === undefined) return field;

@@ -125,11 +125,11 @@ async function exportPages(
   const { client, callOptions, output, io } = session;
   const progress = session.progress("exported", { printsRows: true });
   const outageRetry = new OutageRetry(io);
-  /** Begins to fetch a page. The returned function resolves to it, and fetches it again after an outage. */
-  const fetch = (token: string) => {
+  /** Begins to fetch a page. The returned function resolves to the page, and fetches it again after an outage. */
+  const startFetch = (token: string) => {
     const list = () => client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, callOptions);
     let first: Promise<ListResponse> | undefined = list();
-    // A failure is handled once the page before has been written.
+    // A failure is handled once the previous page has been written.
     first.catch(() => {});
     return () =>
       outageRetry.run(() => {
@@ -140,10 +140,10 @@ async function exportPages(
   };
   const pageTokens = new SeenPageTokens(pageToken ?? "");
   let total = count;
-  let next = pageToken === null ? undefined : fetch(pageToken);
+  let next = pageToken === null ? undefined : startFetch(pageToken);
   while (next !== undefined && !output.isClosed) {
     const { tokens, nextPageToken } = await next();
-    next = pageTokens.accept(nextPageToken) === "" ? undefined : fetch(nextPageToken);
+    next = pageTokens.accept(nextPageToken) === "" ? undefined : startFetch(nextPageToken);
     total += tokens.length;
     await sink.write(tokens.map(lineOf).join(""), { nextPageToken, count: total });
     progress.add(tokens.length);

@@ -69,7 +69,7 @@ export class ExportFile {
     return this.#state;
   }
 
-  /** Appends `text`, one page. `nextPageToken` is empty after the last page; `count` includes the entries of this one. */
+  /** Appends `text`, one page. `nextPageToken` is empty after the last page; `count` includes the entries of this page. */
   async write(text: string, page: { readonly nextPageToken: string; readonly count: number }): Promise<void> {
     const bytes = Buffer.from(text);
     let at = this.#state.bytes;

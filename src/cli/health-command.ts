@@ -28,7 +28,7 @@ interface HealthOptions {
   readonly adminAddress?: string;
   /** Milliseconds. */
   readonly timeout: number;
-  /** Milliseconds; 0: one request. */
+  /** How long to retry, in milliseconds; 0: a single request. */
   readonly wait: number;
 }
 
@@ -132,7 +132,7 @@ function requestReadiness(
   });
 }
 
-/** A wildcard address is one to listen on, not one to connect to. */
+/** The host to connect to if the service listens on `host`, which may be a wildcard address. */
 function connectableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return /^[0:]+$/.test(host) && host.includes(":") ? "::1" : host;

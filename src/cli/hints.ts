@@ -25,7 +25,7 @@ const UNDO_COMMANDS = new Set([
   ...["remove", "delete", "rm", "allow", "whitelist"],
 ]);
 
-/** Options of other servers, and the corresponding setting of `serve`. Any other option is answered with that of the address. */
+/** Options of other servers, and the corresponding setting of `serve`. Any other option is answered with ADDRESS_SETTING. */
 const SETTINGS: readonly (readonly [tried: RegExp, setting: string])[] = [
   [/^--admin-address$/, "ADMIN_ADDRESS=127.0.0.1:9464"],
   [/^--(database|database-url|db)$/, "DATABASE_URL=mysql://user:password@host:3306/database"],

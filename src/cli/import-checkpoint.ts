@@ -136,8 +136,8 @@ function isCount(value: unknown): value is number {
 }
 
 /**
- * The items of `source` after those that are `done`. Adds these, which it skips, to `digest`. Throws a UsageError if the input has
- * changed since, and an Error if the service lacks one of the last entries that were stored: it is another service, or its database was
+ * Skips the items that are `done`, adds the skipped ones to `digest`, and yields the rest. Throws a UsageError if the input has changed
+ * since the interrupted import, and an Error if the service lacks one of the last entries that were stored: it is another service, or its database was
  * restored.
  */
 export async function* remainingItems(
@@ -146,7 +146,7 @@ export async function* remainingItems(
 ): AsyncGenerator<ImportItem[]> {
   /** Whether all lines that are done have been skipped. */
   let isResumed = done.line === 0;
-  /** The latest of the skipped lines. */
+  /** The last of the skipped items, at most a batch. */
   let last: ImportItem[] = [];
   for await (const items of source) {
     if (isResumed) {

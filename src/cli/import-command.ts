@@ -69,7 +69,7 @@ export function addImportCommand(program: Command, context: CommandContext): voi
   });
 }
 
-/** The maximum of refused lines that are reported one by one, and that of lines with raw tokens. Further ones are only counted. */
+/** The maximum number of refused lines that are reported one by one, and of lines with raw tokens. Further lines are only counted. */
 const MAX_REPORTED_LINES = 100;
 
 const COLUMNS: readonly Column<ImportCounts>[] = COUNT_NAMES.map((name) => ({
@@ -144,7 +144,7 @@ interface Import {
   readonly checkpoint: ImportCheckpoint | undefined;
 }
 
-/** One batch in flight, and the digest of all lines up to its last. */
+/** One batch in flight, and the digest of all lines up to the last line of the batch. */
 interface Batch {
   readonly items: readonly ImportItem[];
   readonly digest: string;
@@ -194,7 +194,7 @@ async function importAll(
   return { counts, failures };
 }
 
-/** Stored nevertheless: a copy of a blacklist has the same entries. */
+/** Such a line is imported nevertheless, so that a copy of a blacklist has the same entries. */
 const RAW_TOKEN =
   "is a raw token, which an older version accepted as a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
 

@@ -58,7 +58,7 @@ export class InputDigest {
 
 /** A token named by a line of a file. */
 interface ImportedToken {
-  /** May be a raw token, because older versions stored some. */
+  /** May be a raw token: older versions stored raw tokens as jtis, and imports still do. */
   readonly jti: string;
   readonly expiresAt: TimeArgument;
   /** Absent if the line has none. */

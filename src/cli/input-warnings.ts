@@ -7,7 +7,7 @@ const YEAR_MS = 365 * 24 * 3_600_000;
 /** Longer than the lifetime of any token issued on purpose. */
 const MAX_LIFE_YEARS = 10;
 
-/** Valid in a jti, but more likely a mistake: jtis are compared byte by byte, so such a jti names another token than intended. */
+/** Text that is valid in a jti, but is probably a mistake. Jtis are compared byte by byte, so such a jti names another token than intended. */
 const MISTAKES: readonly (readonly [pattern: RegExp, problem: string])[] = [
   [/^\s|\s$/u, "has leading or trailing white space, which is part of the jti"],
   [
@@ -53,13 +53,13 @@ export class InputWarnings {
   checkExpiry({ seconds }: TimeArgument, origin: string, now: EpochMs): void {
     const years = (Number(seconds) * 1000 - now) / YEAR_MS;
     if (years <= MAX_LIFE_YEARS) return;
-    const rest = ` (${Math.floor(years)} years): the entry is kept until then`;
-    this.#warnOnce("is decades ahead", `${origin}: the expiry`, rest);
+    const explanation = ` (${Math.floor(years)} years): the entry is kept until then`;
+    this.#warnOnce("is decades ahead", `${origin}: the expiry`, explanation);
   }
 
-  #warnOnce(problem: string, origin: string, rest = ""): void {
+  #warnOnce(problem: string, origin: string, explanation = ""): void {
     if (this.#warned.has(problem)) return;
     this.#warned.add(problem);
-    this.#warn(`warning: ${escapeLine(origin)} ${problem}${rest}`);
+    this.#warn(`warning: ${escapeLine(origin)} ${problem}${explanation}`);
   }
 }

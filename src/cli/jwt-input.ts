@@ -4,13 +4,13 @@ import { isRawToken } from "../raw-token.ts";
 import { UsageError } from "./errors.ts";
 import { readLines } from "./lines.ts";
 
-/** A header is often copied as a whole. */
+/** The beginning of an authorization header, which is often copied together with the token. */
 const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;
 
 /**
- * Reads the token that `source`, the value of `--jwt`, names: the only one in a file, or, if it is `-`, on standard input. White space
- * and `Bearer` around it are removed. Throws a UsageError that quotes neither the token nor the path, which may be a token by mistake;
- * also if there are other arguments, because the jti is taken from the token.
+ * Reads the token from `source`, the value of `--jwt`: a file that contains one token, or `-` for standard input. White space around the
+ * token and `Bearer` before it are removed. Throws a UsageError that quotes neither the token nor the path, which may be a token by mistake.
+ * Other arguments are refused, because the jti is taken from the token.
  */
 export async function readJwt(
   source: string,

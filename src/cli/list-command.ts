@@ -31,7 +31,7 @@ Examples:
   token-blacklist list --all --output ndjson > blacklist.ndjson
 `;
 
-/** About as many as fit on a screen. */
+/** About as many entries as fit on a screen. */
 const DEFAULT_LIMIT = 40;
 
 interface ListOptions extends RowOptions, ListFilterOptions {

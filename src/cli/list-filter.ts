@@ -8,7 +8,7 @@ import { textUpTo, timeArgument } from "./option-parsers.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
 
-/** The filters, by the names of the command's options. */
+/** The filters as options of the command. */
 export interface ListFilterOptions {
   readonly includeExpired?: boolean;
   readonly createdAfter?: TimeArgument;
@@ -17,7 +17,7 @@ export interface ListFilterOptions {
   readonly jti?: readonly string[];
 }
 
-/** The filters by the names of the contract. */
+/** The filters as fields of a `List` request. */
 export interface ListFilter {
   readonly includeExpired: boolean;
   readonly revokedBy: string;
@@ -27,7 +27,7 @@ export interface ListFilter {
 }
 
 export function addListFilter(command: Command, now: EpochMs): Command {
-  const ago = timeArgument({ now, relative: "ago" });
+  const ago = timeArgument({ now, durationsAre: "ago" });
   return command
     .option("--include-expired", "include expired entries that have not been pruned")
     .option("--created-after <when>", "only tokens revoked at or after this time", ago)

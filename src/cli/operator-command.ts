@@ -21,7 +21,7 @@ export interface OperatorOptions extends CredentialOptions {
   readonly timeout: number;
 }
 
-/** Also has --output, the format of the rows that the command prints. */
+/** The options of a command that prints rows; --output is their format. */
 export interface RowOptions extends OperatorOptions {
   readonly output: Format;
 }
@@ -82,7 +82,7 @@ function sessionFor(options: OperatorOptions, io: CliIo, command: Command): Sess
   }
 }
 
-/** Warns of misspelt variables of the commands: without them a command would call another service, or call without credentials. */
+/** Warns of misspelt environment variables: a command that ignores one would call another service, or call without credentials. */
 function warnOfMisspellings({ env, stderr }: CliIo): void {
   const ours = Object.entries(env).filter(([name]) => /^TOKEN_?BLACKLIST/i.test(name));
   const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);

@@ -9,7 +9,7 @@ import { parseTimeArgument, type TimeArgument, type TimeArgumentSetup } from "./
 
 // Parsers of option values for commander, which puts the option's name before the message.
 
-/** Milliseconds. */
+/** Parses a duration such as `1h`, into milliseconds. */
 export function duration(text: string): number {
   return asInvalidArgument(() => parseDuration(text));
 }

@@ -35,7 +35,7 @@ interface PruneRow {
   readonly dry_run: boolean;
 }
 
-/** How many consecutive calls may delete nothing although there is more: concurrent pruners explain one or two. */
+/** After this many consecutive calls that delete nothing although there is more, the command gives up: concurrent pruners explain one or two. */
 const MAX_IDLE_CALLS = 3;
 
 export function addPruneCommand(program: Command, context: CommandContext): void {
@@ -45,7 +45,7 @@ export function addPruneCommand(program: Command, context: CommandContext): void
     .description("Deletes entries of tokens that no verifier accepts any more, because they have expired.")
     .option(
       "--max-count <count>",
-      "delete at most this many; with --all, per call (default: 10000)",
+      "delete at most this many; with --all, per call (default: 10000, or 100000 with --all --dry-run)",
       positiveInteger,
     )
     .option("--all", "repeat until no expired entry is left")
@@ -53,7 +53,7 @@ export function addPruneCommand(program: Command, context: CommandContext): void
     .option(
       "--expired-before <when>",
       "only entries of tokens that expired before this time",
-      timeArgument({ now: context.io.clock.now(), relative: "ago" }),
+      timeArgument({ now: context.io.clock.now(), durationsAre: "ago" }),
     )
     .addOption(formatOption())
     .addHelpText("after", HELP);
@@ -68,24 +68,24 @@ async function pruneTokens(session: Session, options: PruneOptions): Promise<num
   const untilDone = all && !dryRun;
   const progress = session.progress("pruned", { printsRows: false });
   let pruned = 0;
-  let idle = 0;
-  let more: boolean;
+  let idleCalls = 0;
+  let hasMore: boolean;
   try {
     do {
       const answer = await session.client.prune(requestFor(options), session.callOptions);
       pruned += answer.prunedCount;
-      more = answer.hasMore;
-      idle = answer.prunedCount > 0 ? 0 : idle + 1;
+      hasMore = answer.hasMore;
+      idleCalls = answer.prunedCount > 0 ? 0 : idleCalls + 1;
       progress.add(answer.prunedCount);
-    } while (untilDone && more && idle < MAX_IDLE_CALLS);
+    } while (untilDone && hasMore && idleCalls < MAX_IDLE_CALLS);
   } catch (error) {
     const code = session.report(error);
     if (untilDone) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
     return code;
   }
-  await rows.write([{ pruned_count: pruned, has_more: more, dry_run: dryRun }]);
+  await rows.write([{ pruned_count: pruned, has_more: hasMore, dry_run: dryRun }]);
   await rows.end();
-  if (!more) return EXIT.ok;
+  if (!hasMore) return EXIT.ok;
   if (untilDone) {
     session.note("error: there is more to prune, but the service deletes nothing: see its log");
     return EXIT.failed;

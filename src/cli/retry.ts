@@ -2,7 +2,7 @@ import { ClientError } from "../client/client-error.ts";
 import { pause, remapCancellation } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
 
-/** Rolling restarts and failovers of the database take less. */
+/** The longest outage that a command survives. Rolling restarts and failovers of the database take less. */
 const MAX_OUTAGE_MS = 60_000;
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 2000;
@@ -41,7 +41,7 @@ export class OutageRetry {
 /** Whether a retry may succeed once the outage is over. */
 function isTransient(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
-  const { code, reason } = remapCancellation(error, false);
+  const { code, reason } = remapCancellation(error, { cancelledByClient: false });
   return code === "UNAVAILABLE" || code === "DEADLINE_EXCEEDED" || reason === "OVERLOADED";
 }
 
@@ -53,8 +53,8 @@ const MIN_WAIT_MS = 50;
 const GIVE_UP_AFTER_MS = 10 * 60_000;
 
 /**
- * Retries `call` while the service reports that the caller's quota is spent and when to retry: nothing was stored in that case, and
- * a file longer than the quota still gets through. Throws any other error, and QUOTA_EXCEEDED after ten minutes.
+ * Retries `call` while the caller's quota is spent and the service asks for a wait of at most MAX_WAIT_MS; nothing was stored. So a file
+ * with more tokens than the quota can be imported. Throws any other error, and gives up after ten minutes.
  */
 export async function retryQuota<T>(io: CliIo, call: () => Promise<T>): Promise<T> {
   const giveUpAt = io.clock.monotonic() + GIVE_UP_AFTER_MS;

@@ -34,14 +34,14 @@ export class Session {
     io.signal.addEventListener("abort", this.#stopReading);
   }
 
-  /** Shows how many tokens are done. `label` and `total` are those of {@link ProgressSetup}; `printsRows`: rows are printed meanwhile. */
+  /** Shows how many tokens are done. `label` and `total` are those of {@link ProgressSetup}; `printsRows`: the command prints rows meanwhile. */
   progress(
     label: string,
     { total, printsRows }: { total?: number | undefined; printsRows: boolean },
   ): Progress {
     const { stderr: screen, clock } = this.io;
-    const wanted = !(printsRows && this.output.isTerminal);
-    this.#progress = new Progress({ screen, clock, label, total, wanted });
+    const isShown = !(printsRows && this.output.isTerminal);
+    this.#progress = new Progress({ screen, clock, label, total, isShown });
     return this.#progress;
   }
 
@@ -56,7 +56,7 @@ export class Session {
     if (this.io.stderr.isTTY) this.note(text);
   }
 
-  /** Prints what `error` means; `origins` as in {@link FailedCall}. Returns the exit code. */
+  /** Prints what `error` means. `origins`: where the operator named each token of the failed request, in order. Returns the exit code. */
   report(error: unknown, origins?: FailedCall["origins"]): number {
     if (this.io.signal.aborted) {
       this.note("interrupted");
@@ -86,7 +86,7 @@ interface ProgressSetup {
   /** How many there are; absent if unknown. */
   readonly total?: number | undefined;
   /** False if rows on the same terminal already show the progress. */
-  readonly wanted: boolean;
+  readonly isShown: boolean;
 }
 
 /** One line that is updated in place. Draws nothing if `screen` is not a terminal. */
@@ -103,9 +103,9 @@ class Progress {
 
   add(count: number): void {
     this.#count += count;
-    const { screen, clock, label, total, wanted } = this.#setup;
+    const { screen, clock, label, total, isShown } = this.#setup;
     const now = clock.monotonic();
-    if (!wanted || !screen.isTTY || now - this.#drawnAt < REDRAW_MS) return;
+    if (!isShown || !screen.isTTY || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
     const done = NUMBER.format(this.#count) + (total === undefined ? "" : ` of ${NUMBER.format(total)}`);
     const seconds = (now - this.#start) / 1000;

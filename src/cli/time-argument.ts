@@ -9,7 +9,7 @@ export type TimeArgument = Pick<Timestamp, "seconds" | "nanos">;
 export interface TimeArgumentSetup {
   readonly now: EpochMs;
   /** Whether a duration such as `1h` means in an hour, or an hour ago. */
-  readonly relative: "ahead" | "ago";
+  readonly durationsAre: "ahead" | "ago";
 }
 
 const RFC_3339 =
@@ -37,13 +37,13 @@ function absoluteTime(text: string): TimeArgument | undefined {
 }
 
 /** The time that `text` names, a duration included. Throws a {@link UsageError} that says what is expected. */
-export function parseTimeArgument(text: string, { now, relative }: TimeArgumentSetup): TimeArgument {
+export function parseTimeArgument(text: string, { now, durationsAre }: TimeArgumentSetup): TimeArgument {
   const time = absoluteTime(text);
   if (time !== undefined) return time;
-  refuseSign(text, relative);
+  refuseSign(text, durationsAre);
   try {
     const distance = parseDuration(text);
-    return fromMs(relative === "ahead" ? now + distance : now - distance);
+    return fromMs(durationsAre === "ahead" ? now + distance : now - distance);
   } catch {
     throw new UsageError(
       "must be a time such as 2030-01-31T12:00:00Z, epoch seconds such as 1900000000, or a duration such as 1h",
@@ -51,14 +51,14 @@ export function parseTimeArgument(text: string, { now, relative }: TimeArgumentS
   }
 }
 
-function refuseSign(text: string, relative: TimeArgumentSetup["relative"]): void {
+function refuseSign(text: string, durationsAre: TimeArgumentSetup["durationsAre"]): void {
   const unsigned = /^[+-](\d+[a-z]+)$/.exec(text)?.[1];
   if (unsigned === undefined) return;
-  const meaning = relative === "ahead" ? "that long from now" : "that long ago";
+  const meaning = durationsAre === "ahead" ? "that long from now" : "that long ago";
   throw new UsageError(`must be without a sign: ${unsigned} already means ${meaning}`);
 }
 
-/** Throws for a date without a time, or a time without a zone, which would be another one on another machine. */
+/** Throws for a date without a time, or a time without a zone, which would mean another time on another machine. */
 function refuseLocalTime(text: string): void {
   const [, date, time] = LOCAL_TIME.exec(text) ?? [];
   if (date === undefined) return;

@@ -18,7 +18,7 @@ export function tokenBatches<Response>(
   return orderedMap(inBatches(groups, io.clock), MAX_BATCHES_IN_FLIGHT, send);
 }
 
-/** Collects the failures of batches. Only the first is reported to the operator, because the others mostly repeat it. */
+/** Collects the failures of batches. Only the first failure is reported to the operator, because further failures mostly repeat it. */
 export class BatchFailures {
   readonly #session: Session;
   /** The exit code of the first failure; undefined if there is none. */
@@ -67,7 +67,7 @@ export async function* inBatches<T>(source: AsyncIterable<readonly T[]>, clock: 
   if (waiting.length > 0) yield waiting;
 }
 
-/** The result for one input. Without an input, `error` is that of reading the inputs. */
+/** The result for one input. An `error` without an input is the error of reading the inputs. */
 export type Settled<In, Out> =
   | { readonly input: In; readonly output: Out }
   | { readonly input?: In; readonly error: unknown };

@@ -10,7 +10,7 @@ import { readLines } from "./lines.ts";
 /** One token as the operator named it. */
 export interface InputToken {
   readonly jti: string;
-  /** Where it was named, for messages: `line 3`, or the jti itself. */
+  /** Where the operator named the token, for messages: `line 3`, or the jti itself. */
   readonly origin: string;
   /** As written, not parsed; absent unless the line has its own expiry. */
   readonly expiresAt?: string;
@@ -21,7 +21,7 @@ export interface InputToken {
 
 /** The tokens that a command gets. */
 export interface InputTokens {
-  /** As they arrive, as many at a time as there are. Throws a UsageError for the first invalid one. */
+  /** The tokens in order, in groups of as many as have arrived. Throws a UsageError for the first invalid token. */
   readonly groups: AsyncIterable<readonly InputToken[]>;
   /** The number of all tokens; undefined if they are on standard input. */
   readonly total: number | undefined;
@@ -38,7 +38,7 @@ export function inputTokens(jtis: readonly string[], stdin: Readable): InputToke
   return { groups: readTokens(jtis, stdin), total: jtis.includes("-") ? undefined : jtis.length };
 }
 
-/** A token that has been read already. */
+/** The input that consists of a token that has been read already. */
 export function oneToken(token: InputToken): InputTokens {
   return { groups: Readable.from([[token]]), total: 1 };
 }
@@ -103,10 +103,10 @@ function parseObject(text: string, origin: string): Record<string, unknown> {
   }
 }
 
-/** `place` is what messages call the jti: `origin`, or a field of the line. */
-function validJti(text: string, origin: string, place = origin): string {
+/** `label` is what messages call the jti: `origin`, or a field of the line. */
+function validJti(text: string, origin: string, label = origin): string {
   refuseRawToken(text, origin);
-  return expectValid(storedJtiProblem(text), text, place);
+  return expectValid(storedJtiProblem(text), text, label);
 }
 
 /** The message quotes nothing of the token. */

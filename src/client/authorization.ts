@@ -34,7 +34,7 @@ export function bearerTokenProblem(token: string): string | undefined {
     : "must be a bearer token alone: no spaces, no quotes, no word before it";
 }
 
-// grpc-js would reject it too, but quote it.
+// grpc-js would reject such a token too, but its message would quote the token.
 function rejectInvalidToken(token: string, code: "INVALID_ARGUMENT" | "UNAUTHENTICATED"): void {
   const problem = bearerTokenProblem(token);
   if (problem !== undefined) throw new ClientError(code, `the caller's token ${problem}`);
@@ -57,8 +57,8 @@ function withinTimeout<T>(work: Promise<T>, { timeoutMs, signal }: TokenLimits):
   return new Promise((resolve, reject) => {
     const onAborted = () => reject(aborted("call"));
     if (signal?.aborted) onAborted();
-    const late = `the function for the caller's token took longer than ${timeoutMs} ms`;
-    const timer = setTimeout(() => reject(new ClientError("DEADLINE_EXCEEDED", late)), timeoutMs);
+    const message = `the function for the caller's token took longer than ${timeoutMs} ms`;
+    const timer = setTimeout(() => reject(new ClientError("DEADLINE_EXCEEDED", message)), timeoutMs);
     const unlisten = onAbort(signal, onAborted);
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { ClientState } from "./client-state.ts";
 
-/** A time: a `Date`, or milliseconds since 1970. A number below 10^11 is rejected: it is an `exp` in seconds, to be multiplied by 1000. */
+/** A time: a `Date`, or milliseconds since 1970. A number below 10^11 is rejected, since it is an `exp` in seconds: multiply it by 1000. */
 export type DateInput = Date | number;
 
 /** A client for gateways and auth services. `connect()` creates it; one per process is enough. */
@@ -17,9 +17,9 @@ export interface BlacklistClient {
   isBlacklisted(jti: string, options?: CheckOptions): Promise<boolean>;
 
   /**
-   * {@link isBlacklisted} for each of any number of jtis, in their order, under one deadline. Rejects as a whole: with
-   * INVALID_ARGUMENT and every violation (`jtis[3]`) if any jti is malformed, and if there is no answer for one of them and
-   * `onUnavailable` is `throw`. An empty array resolves to an empty array.
+   * Checks any number of jtis as {@link isBlacklisted} does, under one deadline. Resolves to the answers in the order of `jtis`. Rejects
+   * as a whole with INVALID_ARGUMENT and every violation (`jtis[3]`) if any jti is malformed, and, if `onUnavailable` is `throw`, with
+   * the first error if any jti has no answer. An empty array resolves to an empty array.
    */
   areBlacklisted(jtis: readonly string[], options?: CheckOptions): Promise<boolean[]>;
 
@@ -59,7 +59,7 @@ export interface BlacklistClient {
    */
   ready(options?: ReadyOptions): Promise<void>;
 
-  /** Connection state; informational only. Ask regardless of it. */
+  /** Connection state; informational only. Make checks whatever the state is. */
   readonly state: ClientState;
   /**
    * Calls `listener` with each new {@link state}. "state" is the only event: `on`, `once` and `off` throw a TypeError for any other
@@ -130,7 +130,7 @@ export type TokenToRevoke =
   | {
       /** The encoded token, at most 16 KiB: an access, refresh or ID token. Neither stored nor logged. */
       readonly jwt: string;
-      /** As above. */
+      /** The reason, for later investigation: at most 512 bytes of UTF-8. */
       readonly reason?: string | undefined;
       readonly jti?: undefined;
       readonly expiresAt?: undefined;
@@ -139,7 +139,7 @@ export type TokenToRevoke =
 export interface Revoked {
   /** A revision that includes these revocations. A gateway that is given it as `atLeastRevision` sees them. */
   readonly revision: string;
-  /** One per token, in the order of the tokens. */
+  /** One result per token, in the order of the tokens. */
   readonly results: readonly RevocationResult[];
 }
 
@@ -150,7 +150,7 @@ export interface Revoked {
  */
 export type RevocationOutcome = "created" | "already-blacklisted" | "extended" | "already-expired";
 
-/** The stored entry, which may differ from the request. */
+/** The entry as it is now stored. For `already-expired`, where nothing is stored, only the jti and expiry of the token. */
 export interface RevocationResult extends ListedToken {
   readonly outcome: RevocationOutcome;
 }
@@ -177,7 +177,7 @@ export interface ListOptions extends CallOptions {
   readonly createdBefore?: DateInput | undefined;
   /** Only entries that this caller was the first to revoke. */
   readonly revokedBy?: string | undefined;
-  /** Only these jtis, at most 1000. An empty array lists nothing. A raw token is rejected unless an older version has stored it. */
+  /** Only these jtis, at most 1000. An empty array lists nothing. A raw token is rejected unless an older version or an import has stored it. */
   readonly jtis?: readonly string[] | undefined;
   /** Entries per page: 1 to 1000; 100 if absent. */
   readonly pageSize?: number | undefined;

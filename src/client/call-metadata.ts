@@ -4,14 +4,14 @@ import { ignoringErrors } from "./client-error.ts";
 
 /**
  * Returns metadata for a call, such as `traceparent`. Called when `blacklist`, `list` or `prune` makes a call, and for checks when
- * the first check of a shared call is made. Errors it throws are ignored, as are values that gRPC would refuse to send.
+ * the first check of a shared call is made. Errors that it throws are ignored, and so are values that gRPC would refuse to send.
  */
 export type MetadataProvider = () => CallMetadata;
 
 /** Values by name. `authorization` and names that begin with `grpc-` are ignored. */
 export type CallMetadata = Readonly<Record<string, string>>;
 
-/** Wraps `provider` so that errors it throws cannot fail a call. If absent it stays absent, and costs nothing. */
+/** Wraps `provider` so that errors it throws cannot fail a call. An absent provider stays absent, and costs nothing. */
 export function guardedMetadata(provider: MetadataProvider | undefined): MetadataProvider | undefined {
   return provider && (() => ignoringErrors(provider) ?? {});
 }

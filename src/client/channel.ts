@@ -9,7 +9,7 @@ import { invalidArgument } from "./option-problems.ts";
 /** Minimum and maximum delay before a client reconnects: a restarted service is found well within a check's deadline. */
 const RECONNECT_MS = 100;
 const MAX_RECONNECT_MS = 2000;
-/** Interval of keepalive pings on an idle connection, and the timeout after which it is closed. */
+/** Interval of keepalive pings on an idle connection, and how long a ping may be unanswered before the connection is closed. */
 export const KEEPALIVE_MS = 5000;
 export const KEEPALIVE_TIMEOUT_MS = 3000;
 
@@ -60,7 +60,7 @@ export function openChannel({ address, credentials, options }: ChannelSetup): Ch
     const problem = addressProblem(one);
     if (problem !== undefined) throw invalidArgument("address", problem);
   }
-  // Every address gets the caller's token, so every address is checked.
+  // Every address gets the same token of the caller, so the token must be allowed for every address.
   const authorizations = addresses.map((one) => credentials.authorization(one));
   const grpc = new Client(targetOf(addresses), credentials.channel, options);
   return { grpc, address: addresses.join(", "), authorization: authorizations[0] };
@@ -101,7 +101,7 @@ function addressError(message: string): ClientError {
   return new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST" });
 }
 
-/** Keeps a connection open until the channel is closed, and reports each change. Does not keep the process alive. */
+/** Keeps a connection open until the channel is closed, and reports when it is established or fails. Does not keep the process alive. */
 export function watchConnection(grpc: Client, onChange: (isConnected: boolean) => void): void {
   const channel = grpc.getChannel();
   const { READY, TRANSIENT_FAILURE, SHUTDOWN } = connectivityState;

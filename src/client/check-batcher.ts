@@ -12,15 +12,15 @@ import type { RpcClient } from "./rpc-client.ts";
 import type { ClientMetrics } from "./telemetry.ts";
 
 /**
- * Calls in flight for checks of one freshness, and how long the client waits for one before it sends the next. Checks that arrive meanwhile
- * share the next call: one call for 500 checks costs a fourth of the processor time of eight calls. A slow call delays others by only these
- * few milliseconds.
+ * Maximum number of calls in flight for checks of one freshness, and how long the client waits for the answer of a call before it sends the
+ * next call. Checks made meanwhile share the next call: one call for 500 checks takes a fourth of the processor time of eight calls. A slow
+ * call delays later checks by only these few milliseconds.
  */
 const MAX_CHECK_CALLS = 4;
 const NEXT_CALL_AFTER_MS = 5;
-/** A first attempt times out after half of its time if that is at least this much, so that another replica may answer in the other half. */
+/** A first attempt gets only half of the remaining time if that half is at least this long: another replica may answer in the other half. */
 const MIN_HALF_TIME_MS = 250;
-/** Freshness requirements for which checks may be in flight at the same time: there are many revisions, and each needs calls of its own. */
+/** Maximum number of different freshnesses of checks in progress: there are many revisions, and each needs calls of its own. */
 const MAX_FRESHNESSES = 256;
 
 export interface CheckBatcherSetup {
@@ -52,6 +52,7 @@ interface Lane {
   readonly calls: SharedRounds<CheckGroup>;
 }
 
+/** The key of the lane for fully fresh checks. The other keys are `maxStalenessMs` and `atLeastRevision`. */
 const FULLY_FRESH = "";
 
 /**
@@ -86,9 +87,9 @@ export class CheckBatcher {
       group.metadata = this.#setup.metadata?.();
       lane.queue.push(group);
     }
-    const before = group.earliest;
+    const before = group.earliestDeadline;
     group.add(check);
-    if (group.earliest < before) this.#setup.deadlines.watch(group);
+    if (group.earliestDeadline < before) this.#setup.deadlines.watch(group);
     lane.calls.requested();
   }
 
@@ -103,7 +104,7 @@ export class CheckBatcher {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
     if (this.#lanes.size >= MAX_FRESHNESSES && key !== FULLY_FRESH) {
-      // An answer fresher than requested is as good; a fully fresh answer that does not reflect a given revision is not.
+      // Checks that accept staleness can be fully fresh instead. A check with a revision cannot: the service may have lost the revision.
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
     const lane: Lane = {
@@ -158,7 +159,7 @@ export class CheckBatcher {
     } finally {
       this.#setup.deadlines.forget(group);
       this.#pending -= count;
-      // After this turn, because the callers of the answered checks may make the next ones in it.
+      // The next call is sent one turn later, because the callers of the answered checks may make further checks in this turn.
       lane.calls.ended(1);
     }
   }
@@ -169,9 +170,9 @@ export class CheckBatcher {
       const allAbandoned = new AbortController();
       group.onAllAbandoned = () => allAbandoned.abort();
       // An unreachable replica whose failure has not been detected yet must not use up the whole timeout.
-      const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
+      const half = attempt === 1 ? (group.latestDeadline - clock.monotonic()) / 2 : 0;
       const isHalf = half >= MIN_HALF_TIME_MS;
-      const giveUpAt = isHalf ? group.latest - half : group.latest;
+      const giveUpAt = isHalf ? group.latestDeadline - half : group.latestDeadline;
       const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outage);
       if (group.removeSettled() === 0 || error === undefined) return;
@@ -191,7 +192,7 @@ export class CheckBatcher {
     }
   }
 
-  /** Makes one attempt and settles the checks it answers. Returns the error of the others. */
+  /** Makes one attempt and settles the checks that it answers. Returns the error of the other checks. */
   async #attempt(
     group: CheckGroup,
     options: { freshness: Freshness; signal: AbortSignal; giveUpAt: number; attempt: number },
@@ -208,7 +209,7 @@ export class CheckBatcher {
       const request = requestFor(tokens, freshness);
       ({ verdicts } = await isBlacklisted(request, { timeoutMs, signal, metadata }));
     } catch (cause) {
-      failed = remapCancellation(asClientError(cause), signal.aborted);
+      failed = remapCancellation(asClientError(cause), { cancelledByClient: signal.aborted });
     }
     onCall(failed, { timeoutMs, attempt });
     const seconds = (clock.monotonic() - sentAt) / 1000;
@@ -230,8 +231,8 @@ function settle(checks: readonly PendingCheck[], verdicts: readonly Verdict[]): 
 }
 
 /**
- * If the service has rejected the request and named invalid tokens, fails the checks of these; the other checks can be sent again.
- * Returns whether there were any.
+ * If the service has rejected the request and named invalid tokens, fails the checks of these tokens; the other checks can be sent again.
+ * Returns whether any check has been removed, so that the others can be sent again at once.
  */
 function failNamedTokens(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
   if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
@@ -239,8 +240,10 @@ function failNamedTokens(group: CheckGroup, { code, reason, violations }: Client
   for (const violation of violations) {
     const check = checks[indexOfToken(violation)];
     if (check === undefined || check.isSettled) continue;
-    const own = { ...violation, field: "jti" };
-    check.fail(new ClientError(code, `jti: ${violation.description}`, { reason, violations: [own] }));
+    const ownViolation = { ...violation, field: "jti" };
+    check.fail(
+      new ClientError(code, `jti: ${violation.description}`, { reason, violations: [ownViolation] }),
+    );
   }
   return group.removeSettled() < checks.length;
 }

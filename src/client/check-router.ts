@@ -2,7 +2,7 @@ import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
-import { cacheKeyOf, hasTokenType, type TokenInput, tokenError, tokensError } from "./checked-tokens.ts";
+import { cacheKeyOf, isTokenInput, type TokenInput, tokenError, tokensError } from "./checked-tokens.ts";
 import { aborted, type ClientError, clientClosed, setAddress } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
@@ -27,8 +27,9 @@ export interface CheckRouterSetup {
   readonly localCopy: LocalCopy | undefined;
   readonly metrics: ClientMetrics;
   readonly clock: Clock;
+  /** The timeout of checks that set none. */
   readonly timeoutMs: number;
-  /** For checks that do not set it; see {@link CheckOptions.failFast}. */
+  /** The value of {@link CheckOptions.failFast} for checks that do not set it. */
   readonly failFast: boolean;
   /** The address that errors carry. */
   readonly address: string;
@@ -79,8 +80,8 @@ export class CheckRouter {
   isBlacklisted(token: TokenInput, options: CheckOptions = DEFAULTS): Promise<boolean> {
     const problem = tokenError(token) ?? (options === DEFAULTS ? undefined : checkOptionsError(options));
     if (problem !== undefined) return Promise.reject(problem);
-    const known = this.#answerLocally(token, options);
     if (this.#isEnding) return Promise.reject(clientClosed());
+    const known = this.#answerLocally(token, options);
     if (known !== undefined) return known ? YES : NO;
     const deadline = this.#deadline(options);
     return new Promise((resolve, reject) => {
@@ -131,7 +132,7 @@ export class CheckRouter {
 
   peek(token: TokenInput, options: PeekOptions | null = DEFAULTS): boolean | undefined {
     // Callers without a type checker may pass null. Without `maxStalenessMs` the copy gives only positives.
-    if (this.#isEnding || !hasTokenType(token)) return undefined;
+    if (this.#isEnding || !isTokenInput(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
   }
@@ -157,8 +158,8 @@ export class CheckRouter {
   }
 
   /**
-   * The answer without a request; undefined if one is needed. The copy gives a negative only if it was proven within `maxStalenessMs`, and
-   * none for 0: even the latest proof is from before the check.
+   * The answer without a request; undefined if a request is needed. The copy gives a negative only if it reflects `atLeastRevision`, or was
+   * proven within `maxStalenessMs`. Without these, or for 0, it gives none: even the latest proof is from before the check.
    */
   #answerLocally(token: TokenInput, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(cacheKeyOf(token))) {
@@ -175,7 +176,7 @@ export class CheckRouter {
     return seen;
   }
 
-  /** Sends a check to the copy or the service, and returns it; undefined if it has failed at once. */
+  /** Sends a check to the copy or the service, and returns it; undefined if the client is closed or the signal already aborted. */
   #startCheck(setup: PendingCheckSetup): PendingCheck | undefined {
     const { options, sink } = setup;
     if (this.#isClosed || options.signal?.aborted) {
@@ -210,7 +211,7 @@ export class CheckRouter {
 
   #proofGroup(proof: Promise<void>, localCopy: LocalCopy): CheckGroup {
     const group = new CheckGroup();
-    // Removing them one by one would be slow in a large group, and the group is dropped as soon as the proof ends.
+    // Removing abandoned checks one by one would be slow in a large group, and the group is dropped as soon as the proof ends.
     group.keepsAbandoned = true;
     // Every check of the group has been looked up in the copy already, and was not found.
     const { version } = localCopy;
@@ -227,9 +228,9 @@ export class CheckRouter {
       // If the copy was dropped after the proof and before this continuation, an absent entry proves nothing.
       if (!localCopy.isComplete) return askService();
       leave();
-      const isSame = localCopy.version === version;
+      const isUnchanged = localCopy.version === version;
       for (const check of group.checks) {
-        if (!check.isSettled) check.answer(!isSame && localCopy.isBlacklisted(check.token), "copy");
+        if (!check.isSettled) check.answer(!isUnchanged && localCopy.isBlacklisted(check.token), "copy");
       }
     }, askService);
     return group;
@@ -265,7 +266,7 @@ function collectAnswers(count: number, start: (sink: CheckSink) => void): Promis
   });
 }
 
-/** Resolves to `answers`; if `signal` is aborted first, abandons all of `checks`, which rejects `answers`. */
+/** Resolves to `answers`. If `signal` is aborted first, abandons all `checks`, which makes `answers` reject. */
 async function untilAborted<T>(
   answers: Promise<T>,
   checks: readonly PendingCheck[],

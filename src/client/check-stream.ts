@@ -19,7 +19,7 @@ import { onAbort } from "./on-abort.ts";
 import type { AttemptOptions } from "./rpc-client.ts";
 import { validateVerdicts } from "./validate-messages.ts";
 
-/** A stream without a question for one or two of these intervals is closed. */
+/** Interval at which a stream is closed if it has got no question since the last time. */
 export const IDLE_STREAM_MS = 1000;
 /** A stream that has not answered a question for this long gets no further ones: its replica may be gone. */
 export const SLOW_STREAM_MS = 50;
@@ -27,7 +27,7 @@ export const SLOW_STREAM_MS = 50;
 interface Setup {
   readonly metadata: Metadata;
   readonly clock: Clock;
-  /** How long it accepts checks, in milliseconds. */
+  /** How long the stream accepts checks, in milliseconds. */
   readonly lifetimeMs: number;
   /** Called once the stream has ended on both sides. */
   readonly onEnd: () => void;
@@ -41,7 +41,7 @@ export interface StreamEnd {
 interface PendingQuestion {
   readonly request: IsBlacklistedRequest;
   /** By the monotonic clock. */
-  readonly at: number;
+  readonly askedAt: number;
   resolve(answer: IsBlacklistedResponse | StreamEnd): void;
   reject(error: ClientError): void;
 }
@@ -85,11 +85,11 @@ export class CheckStream {
     this.#retireLater();
   }
 
-  /** Whether it accepts more checks: not past its lifetime, and not while its oldest check has waited for {@link SLOW_STREAM_MS}. */
-  get takesMore(): boolean {
+  /** False past the stream's lifetime, and while its oldest check has waited for {@link SLOW_STREAM_MS}. */
+  get acceptsChecks(): boolean {
     if (this.#isRetired || this.#endError !== undefined) return false;
     const [oldest] = this.#asked.values();
-    return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
+    return oldest === undefined || this.#setup.clock.monotonic() - oldest.askedAt < SLOW_STREAM_MS;
   }
 
   /** Whether any answer or error for a check has arrived. */
@@ -118,10 +118,10 @@ export class CheckStream {
         settle();
         reject(error);
       };
-      const at = clock.monotonic();
+      const askedAt = clock.monotonic();
       const unanswered = (error: ClientError) => {
         // The replica may have died without closing the connection.
-        if (this.#lastAnswerAt < at) this.#isRetired = this.#isSilent = true;
+        if (this.#lastAnswerAt < askedAt) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
       const cancelTimer = clock.schedule(timeoutMs, () => {
@@ -130,7 +130,7 @@ export class CheckStream {
       const unlisten = onAbort(signal, () => unanswered(aborted("check")));
       this.#asked.set(id, {
         request,
-        at,
+        askedAt,
         resolve: (answer) => {
           settle();
           resolve(answer);

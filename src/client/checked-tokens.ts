@@ -13,12 +13,12 @@ import { invalidArguments } from "./option-problems.ts";
 /** A token as callers name it, not validated: its jti. */
 export type TokenInput = string;
 
-/** Whether `token` is of a type that may name a token, from a caller without a type checker. */
-export function hasTokenType(token: unknown): token is TokenInput {
+/** Whether `token` has the type of a {@link TokenInput}. Checked at run time for callers without a type checker. */
+export function isTokenInput(token: unknown): token is TokenInput {
   return typeof token === "string";
 }
 
-/** The identity of a token, which need not be valid: no entry matches an invalid one. */
+/** What a copy looks a token up by: its jti. The token need not be valid; no entry matches an invalid token. */
 export function identityOf(token: TokenInput): TokenIdentity {
   return token as TokenIdentity;
 }
@@ -52,17 +52,17 @@ export function jtiViolation(field: string, jti: unknown): Violation | undefined
   return { field, description, ...(isRawToken(jti) ? { reason: "RAW_TOKEN" } : {}) };
 }
 
-/** The freshness of an answer; without either field: fully fresh. Never both. */
+/** The required freshness of an answer. At most one field is set; without either, the answer must be fully fresh. */
 export interface Freshness {
   /** How old the answer may be: whole milliseconds. */
   readonly maxStalenessMs?: number | undefined;
-  /** The answer reflects this revision. */
+  /** The answer must reflect this revision. */
   readonly atLeastRevision?: string | undefined;
 }
 
 type Request = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
-/** The request that asks about `tokens`. */
+/** The request that asks about the tokens with these `jtis`. */
 export function requestFor(jtis: TokenInput[], { maxStalenessMs, atLeastRevision }: Freshness): Request {
   if (atLeastRevision !== undefined) {
     return { jtis, freshness: { case: "atLeastRevision", value: atLeastRevision } };
@@ -71,7 +71,7 @@ export function requestFor(jtis: TokenInput[], { maxStalenessMs, atLeastRevision
   return { jtis, freshness: { case: "maxStaleness", value: durationFromMs(maxStalenessMs) } };
 }
 
-/** The index of the token that a violation is about; -1 if it is about none. */
+/** The index of the token that a violation is about; -1 if it is not about a token. */
 export function indexOfToken({ field }: Violation): number {
   return Number(/^jtis\[(\d+)\]$/.exec(field)?.[1] ?? -1);
 }

@@ -26,8 +26,8 @@ export interface ClientErrorDetails {
    */
   readonly reason?: string | undefined;
   /**
-   * Everything wrong with the call, by the path of the argument (`tokens[3].expiresAt`). Violations found by the service have the
-   * names of the contract (`tokens[3].expires_at`).
+   * Everything wrong with the call. `field` is the path of the argument (`tokens[3].expiresAt`); if the service has found the violation, it
+   * has the contract's names (`tokens[3].expires_at`).
    */
   readonly violations?: readonly Violation[] | undefined;
   /** How many milliseconds the service asks to wait before a retry. */
@@ -123,7 +123,7 @@ export function malformedAnswer(message: string): ClientError {
   return new ClientError("INTERNAL", message, { reason: "MALFORMED_ANSWER" });
 }
 
-/** A `ClientError` is returned as it is; any other error becomes the cause of an INTERNAL one. */
+/** A `ClientError` is returned as it is; any other error becomes the cause of an INTERNAL `ClientError`. */
 export function asClientError(error: unknown): ClientError {
   return error instanceof ClientError
     ? error

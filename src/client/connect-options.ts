@@ -20,7 +20,7 @@ export type Mode = "remote" | "local";
 
 export interface ConnectOptions {
   /**
-   * The address of the service: `host:port`, `dns:///name:port`, all of whose records are used, or `unix:path`; or an array of
+   * The address of the service: `host:port`, `dns:///name:port` (all records of the name are used), or `unix:path`; or an array of
    * `host:port` with IP addresses of one family, IPv4 or IPv6. Calls are distributed round-robin; unreachable addresses are
    * skipped. The port is required, and a scheme such as `http://` is not allowed.
    */
@@ -40,8 +40,8 @@ export interface ConnectOptions {
    */
   readonly failFast?: boolean | undefined;
   /**
-   * In local mode: the maximum number of entries of the copy, at some 40 bytes each; with more, checks go to the service. Absent:
-   * 20 million.
+   * In local mode: the maximum number of entries of the copy, at some 40 bytes each. If the blacklist has more, the copy is dropped, and
+   * checks go to the service. Absent: 20 million.
    */
   readonly maxCopyEntries?: number | undefined;
   /** Returns metadata for calls, see {@link MetadataProvider}. */

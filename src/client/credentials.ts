@@ -8,7 +8,7 @@ import { ClientError, ignoringErrors } from "./client-error.ts";
 import { invalidArguments, unknownOptions } from "./option-problems.ts";
 
 export interface CredentialsSetup {
-  /** Authenticates the caller. Absent: the client certificate does, if there is one. */
+  /** Authenticates the caller. Absent: the caller is authenticated by the client certificate, if there is one. */
   readonly token?: BearerToken | undefined;
   /** Absent: connections are not encrypted. `true`: encrypted, with the CAs that Node.js trusts. */
   readonly tls?: Tls | true | undefined;
@@ -38,7 +38,7 @@ export interface ClientCredentials {
 export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentials {
   const { token, tls } = setup;
   refuseUnknown(setup, tls);
-  // Not as CallCredentials: grpc-js rejects those without TLS, and reports errors of the token's source as its own.
+  // The token is not sent as CallCredentials: grpc-js rejects these without TLS, and reports errors of the token's source as its own.
   const authorization = token === undefined ? undefined : bearerAuthorization(token);
   return {
     channel: tls === undefined ? credentials.createInsecure() : encrypted(tls === true ? {} : tls),
@@ -73,7 +73,7 @@ function encrypted({ ca, cert, key }: Tls): ChannelCredentials {
   );
 }
 
-/** OpenSSL's error codes and messages do not contain any of the PEM's content. */
+/** Converts an error of `use`. OpenSSL's error codes and messages, which are quoted, contain nothing of the PEM. */
 function attempt<T>(what: string, use: () => T): T {
   try {
     return use();
@@ -98,7 +98,7 @@ type Connect = ReturnType<ChannelCredentials["_createSecureConnector"]>["connect
 /**
  * Makes `channel` usable for services that are addressed by IP address. grpc-js sends the IP address as the TLS server name, which
  * RFC 6066 forbids: Node.js warns, and from version 25 on refuses to connect. Without a server name Node.js looks for the address
- * in the certificate. With several addresses, the certificate must contain the address connected to, or the first one.
+ * in the certificate. With several addresses, the certificate must contain the address connected to, or the first address.
  */
 function withoutAddressAsServerName(channel: ChannelCredentials): ChannelCredentials {
   const create = channel._createSecureConnector.bind(channel);

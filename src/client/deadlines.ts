@@ -21,7 +21,7 @@ export class Deadlines {
   /** Watches `group` until {@link forget}. Call it again after adding checks to the group. */
   watch(group: CheckGroup): void {
     this.#groups.add(group);
-    if (group.earliest < this.#timerAt) this.#setTimer(group.earliest);
+    if (group.earliestDeadline < this.#timerAt) this.#setTimer(group.earliestDeadline);
   }
 
   forget(group: CheckGroup): void {
@@ -62,7 +62,7 @@ export class Deadlines {
     let next = Number.POSITIVE_INFINITY;
     for (const group of this.groups()) {
       group.expire(now);
-      if (group.earliest < next) next = group.earliest;
+      if (group.earliestDeadline < next) next = group.earliestDeadline;
     }
     if (next < this.#timerAt) this.#setTimer(next);
   }

@@ -12,12 +12,12 @@ import {
 } from "./client-error.ts";
 
 const DOMAIN = "tokenblacklist";
-/** The longest retry delay that a client accepts from the service, since a longer one would switch the client off. */
+/** The longest retry delay that a client accepts from the service: during a longer delay the client would be of no use. */
 export const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
 /**
- * Converts an error of grpc-js, with the details sent by the service. Unreadable details count as absent. Only a message of the
- * service is kept as the message: one of grpc-js or a proxy may name addresses, and becomes the error's `detail`.
+ * Converts an error of grpc-js, with the details sent by the service. Unreadable details count as absent. Only the service's own text
+ * becomes the error's message. The text of grpc-js or of a proxy may name addresses: it becomes the error's `detail`.
  */
 export function clientError(error: ServiceError): ClientError {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
@@ -86,7 +86,7 @@ const PATTERNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
   [BROKEN, "lost"],
 ];
 
-/** The connection failure that `text`, the explanation of `code` by grpc-js or a proxy, describes; undefined: none. */
+/** The connection failure that `text`, the explanation of `code` by grpc-js or a proxy, describes; undefined if it describes none. */
 export function connectionFailure(code: StatusName, text: string): ConnectionFailure | undefined {
   if (code === "UNAVAILABLE") return PATTERNS.find(([pattern]) => pattern.test(text))?.[1];
   return code === "INTERNAL" && text.startsWith("Received RST_STREAM") ? "lost" : undefined;

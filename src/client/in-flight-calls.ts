@@ -62,7 +62,7 @@ export class InFlightCalls {
           return await call({ timeoutMs: Math.max(1, giveUpAt - clock.monotonic()), signal, metadata });
         } catch (cause) {
           if (!(cause instanceof ClientError)) throw cause;
-          const error = remapCancellation(cause, signal.aborted);
+          const error = remapCancellation(cause, { cancelledByClient: signal.aborted });
           const waitMs = retryDelay(error, { attempt, random });
           if (waitMs === undefined || clock.monotonic() + waitMs >= giveUpAt) throw error;
           metrics.retried?.({ code: error.code, waitMs });

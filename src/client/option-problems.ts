@@ -5,7 +5,7 @@ import type { CheckOptions, DateInput } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
 
 // Options are validated at run time, for callers without a type checker. A "problem" is the text that follows the option's name in the
-// error; undefined if the value is valid.
+// error; it is undefined if the value is valid.
 
 /** 1973 in milliseconds: smaller numbers are an `exp` in seconds. */
 const MIN_DATE_MS = 100_000_000_000;
@@ -59,7 +59,7 @@ function optionNamesError(given: unknown, known: readonly string[]): ClientError
   return unknown.length === 0 ? undefined : invalidArguments(unknown);
 }
 
-/** Throws a ClientError with `violations` and all `problems`, by the names of their fields, if there are any. */
+/** Throws a ClientError if there are any `violations` or `problems`. The keys of `problems` are field names. */
 export function expectValid(
   problems: Readonly<Record<string, string | undefined>>,
   violations: readonly Violation[] = [],
@@ -71,7 +71,7 @@ export function expectValid(
   if (all.length > 0) throw invalidArguments(all);
 }
 
-/** The error of invalid `options`, which may have unknown names; undefined if they are valid. */
+/** The error if `options` are invalid or have unknown names; undefined if they are valid. */
 export function checkOptionsError(options: CheckOptions): ClientError | undefined {
   const error = optionNamesError(options, CHECK_OPTIONS);
   if (error !== undefined) return error;

@@ -6,7 +6,7 @@ import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 import { toEpochMs } from "./option-problems.ts";
 
-/** Receives the results of one or many checks; `index` is that of the check among them. */
+/** Receives the results of one or many checks; `index` is the index of the check among them. */
 export interface CheckSink {
   answered(index: number, isBlacklisted: boolean): void;
   failed(error: ClientError): void;
@@ -14,7 +14,7 @@ export interface CheckSink {
 
 /** What a client does with the results of all checks, before their sinks receive them. */
 export interface CheckHooks {
-  /** For checks that do not set it; see {@link CheckOptions.failFast}. */
+  /** The value of {@link CheckOptions.failFast} for checks that do not set it. */
   readonly failFast: boolean;
   /** Called with an answer; a positive may be remembered. */
   onAnswer(check: PendingCheck, isBlacklisted: boolean, source: "copy" | "service"): void;
@@ -109,13 +109,13 @@ function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshne
 export class CheckGroup {
   checks: PendingCheck[] = [];
   /** The first and the last deadline of the checks, by the monotonic clock. */
-  earliest = Number.POSITIVE_INFINITY;
-  latest = 0;
+  earliestDeadline = Number.POSITIVE_INFINITY;
+  latestDeadline = 0;
   /** Whether abandoned checks stay in `checks`. Required once they are sent: the answers have the order of `checks`. */
   keepsAbandoned = false;
   /** Called when all checks of a call in flight have been abandoned. */
   onAllAbandoned: (() => void) | undefined;
-  /** The error of the last attempt, after which the checks wait for another. */
+  /** The error of the last attempt, after which the checks wait for another attempt. */
   lastError: ClientError | undefined;
   /** The metadata of the group's calls, taken when its first check was made. */
   metadata: CallMetadata | undefined;
@@ -134,18 +134,18 @@ export class CheckGroup {
   add(check: PendingCheck): void {
     check.group = this;
     this.checks.push(check);
-    if (check.deadline < this.earliest) this.earliest = check.deadline;
-    if (check.deadline > this.latest) this.latest = check.deadline;
+    if (check.deadline < this.earliestDeadline) this.earliestDeadline = check.deadline;
+    if (check.deadline > this.latestDeadline) this.latestDeadline = check.deadline;
   }
 
   /** Takes over the checks of `other` and leaves it empty. */
   absorb(other: CheckGroup): void {
     for (const check of other.checks) this.add(check);
     other.checks = [];
-    other.earliest = Number.POSITIVE_INFINITY;
+    other.earliestDeadline = Number.POSITIVE_INFINITY;
   }
 
-  /** Called when the deadline or signal of its caller has settled `check`. */
+  /** Called when `check` has been settled by its deadline or its caller's signal. */
   onAbandoned(check: PendingCheck): void {
     if (this.keepsAbandoned) {
       this.#abandoned++;
@@ -162,11 +162,11 @@ export class CheckGroup {
   removeSettled(): number {
     this.checks = this.checks.filter(({ isSettled }) => !isSettled);
     this.#abandoned = 0;
-    this.earliest = Number.POSITIVE_INFINITY;
-    this.latest = 0;
+    this.earliestDeadline = Number.POSITIVE_INFINITY;
+    this.latestDeadline = 0;
     for (const { deadline } of this.checks) {
-      if (deadline < this.earliest) this.earliest = deadline;
-      if (deadline > this.latest) this.latest = deadline;
+      if (deadline < this.earliestDeadline) this.earliestDeadline = deadline;
+      if (deadline > this.latestDeadline) this.latestDeadline = deadline;
     }
     return this.checks.length;
   }
@@ -194,7 +194,7 @@ export class CheckGroup {
 
   /** Fails the checks whose deadline is not after `now`, with `error` (absent: DEADLINE_EXCEEDED), and finds the next deadline. */
   expire(now: number, error?: ClientError): void {
-    if (now < this.earliest) return;
+    if (now < this.earliestDeadline) return;
     const due: PendingCheck[] = [];
     let earliest = Number.POSITIVE_INFINITY;
     for (const check of this.checks) {
@@ -202,7 +202,7 @@ export class CheckGroup {
       if (check.deadline <= now) due.push(check);
       else if (check.deadline < earliest) earliest = check.deadline;
     }
-    this.earliest = earliest;
+    this.earliestDeadline = earliest;
     const failure =
       error ?? new ClientError("DEADLINE_EXCEEDED", "no answer in time", { cause: this.lastError });
     for (const check of due) {

@@ -34,7 +34,7 @@ export class Readiness {
     return this.#waiters.size > 0;
   }
 
-  /** Keeps the process alive while it waits, because the program may have nothing else to do yet. Rejects with a ClientError. */
+  /** Resolves once the client is ready. Keeps the process alive meanwhile: the program may have nothing else to do yet. Rejects with a ClientError. */
   async wait(options: ReadyOptions): Promise<void> {
     expectOptions(options, OPTIONS);
     const { timeoutMs, signal } = options;

@@ -3,13 +3,13 @@ import type { Clock } from "../time/clock.ts";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
-/** The delay before the second attempt at a call; each further delay is up to twice as long, up to the maximum. */
+/** The longest delay before the second attempt at a call. It doubles with each attempt, up to the maximum. A delay requested by the service is added. */
 const FIRST_RETRY_DELAY_MS = 25;
 const MAX_RETRY_DELAY_MS = 500;
 
 /**
- * The pause in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Half of the pause is
- * random, so that clients that failed together do not retry together.
+ * The delay in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Up to half of the client's own
+ * delay is random, so that clients that failed together do not retry together.
  */
 export function retryDelay(
   error: ClientError,
@@ -27,12 +27,15 @@ function isTransient({ code, reason }: ClientError): boolean {
 
 /**
  * Converts errors of calls that the service or a proxy aborted into UNAVAILABLE, which may be retried. gRPC reports them as CANCELLED,
- * or as INTERNAL if a response ends before its status, as a proxy's does when its server is killed. `isOwn`: this client has
- * cancelled the call, so the error is returned as it is.
+ * or as INTERNAL if the response ends without a status. A proxy sends such a response when the server behind it is killed. If this client
+ * has cancelled the call, the error is returned as it is.
  */
-export function remapCancellation(error: ClientError, isOwn: boolean): ClientError {
+export function remapCancellation(
+  error: ClientError,
+  { cancelledByClient }: { cancelledByClient: boolean },
+): ClientError {
   const isCutShort = error.code === "INTERNAL" && error.connection === "lost";
-  if (isOwn || !(error.code === "CANCELLED" || isCutShort)) return error;
+  if (cancelledByClient || !(error.code === "CANCELLED" || isCutShort)) return error;
   const { reason, connection = "lost", detail } = error;
   const message = "the token blacklist or a proxy aborted the call";
   return new ClientError("UNAVAILABLE", message, { reason, connection, detail, cause: error });

@@ -53,7 +53,7 @@ export interface RpcClientSetup {
 
 /**
  * An RPC client for a running service. It fails closed: a request with ill-formed text is rejected before it is sent, and an answer
- * of the wrong length or with an unknown value is a `ClientError`. It does not retry: its callers do.
+ * of the wrong length or with an unknown value is a `ClientError`. It never retries.
  */
 export interface RpcClient {
   readonly blacklist: UnaryCall<typeof BlacklistRequestSchema, typeof BlacklistResponseSchema>;

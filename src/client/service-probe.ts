@@ -7,7 +7,7 @@ import type { RpcClient } from "./rpc-client.ts";
 /** Interval of a client's probes. */
 const PROBE_INTERVAL_MS = 1000;
 
-/** No issuer uses this jti; the verdict is ignored. */
+/** No issuer uses this jti. The probe only needs a verdict other than UNKNOWN. */
 const PROBE_JTI = "token-blacklist-client-probe";
 
 interface Setup {
@@ -19,7 +19,7 @@ interface Setup {
   readonly onResult: (error: ClientError | undefined) => void;
 }
 
-/** Finds out whether the service answers checks, by a check of the client's own that is repeated while `isWanted`. */
+/** Finds out whether the service answers checks, by a check of its own that is repeated while `isWanted` returns true. */
 export class ServiceProbe {
   readonly #setup: Setup;
   readonly #closing = new AbortController();

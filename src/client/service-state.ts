@@ -11,13 +11,13 @@ import { ServiceProbe } from "./service-probe.ts";
 import type { ClientLog, ClientMetrics } from "./telemetry.ts";
 
 /**
- * In a rolling restart a call may reach one or two replicas that are shutting down. Only failure of this attempt shows that there is no
- * other replica.
+ * In a rolling restart the first attempts at a call may reach replicas that are shutting down. Only if the attempt with this number fails
+ * too, there is no other replica.
  */
 const DECISIVE_ATTEMPT = 3;
 
 export interface ServiceStateSetup {
-  /** Whether the client keeps a local copy, which then determines the state; otherwise checks do. */
+  /** Whether the client keeps a local copy. The state is then that of the copy; otherwise it follows from the connection and from checks. */
   readonly hasCopy: boolean;
   /** Whether checks fail fast by default. */
   readonly failFast: boolean;
@@ -26,6 +26,7 @@ export interface ServiceStateSetup {
   readonly log: Required<ClientLog>;
   readonly metrics: ClientMetrics;
   readonly outages: OutageLog;
+  /** Called when the state becomes `ready`. */
   readonly onReady: () => void;
 }
 
@@ -41,7 +42,7 @@ export class ServiceState {
   #wasReady = false;
   /** The last failure that concerns the service. */
   #lastError: ClientError | undefined;
-  /** Why the service answers no checks; undefined while it does, as far as known. Checks that fail fast fail with it. */
+  /** Why the service answers no checks: the error of checks that fail fast. Undefined while it answers checks, as far as known. */
   #outage: ClientError | undefined;
   /** A check has failed fast since the last probe, so another probe has to find out whether checks are answered. */
   #hasFailedFast = false;

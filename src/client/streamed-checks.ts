@@ -10,7 +10,7 @@ import type { RpcClient } from "./rpc-client.ts";
 import { rejectIllFormedText } from "./validate-messages.ts";
 
 /**
- * How long one stream takes a client's questions, reduced by up to a quarter at random. The next stream may go to another replica, and
+ * How long one stream accepts a client's checks, reduced by up to a quarter at random. The next stream may go to another replica, and
  * carries the caller's current token.
  */
 export const CHECK_STREAM_MS = 10_000;
@@ -31,7 +31,7 @@ interface Setup {
 
 /**
  * Calls `IsBlacklisted` over a `StreamChecks` stream, where a check costs about half of what a unary call does. One stream at a
- * time, with a limited lifetime, so that all replicas get their share. If streams are not answered (an older service, or a proxy
+ * time is used, for a limited time, so that all replicas get their share of the checks. If streams are not answered (an older service, or a proxy
  * that blocks them), checks are unary calls.
  */
 export class StreamedChecks {
@@ -59,7 +59,7 @@ export class StreamedChecks {
     if (began < this.#unaryUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
-    const known = this.#current?.takesMore ? this.#current : undefined;
+    const known = this.#current?.acceptsChecks ? this.#current : undefined;
     const stream = known ?? (await this.#open({ timeoutMs, signal }));
     let error: unknown;
     let hasEnded = false;
@@ -100,7 +100,7 @@ export class StreamedChecks {
     const { authorization, grpc } = channel;
     const metadata = authorization === undefined ? new Metadata() : await authorization(limits);
     // Another check may have opened a stream meanwhile.
-    if (this.#current?.takesMore) return this.#current;
+    if (this.#current?.acceptsChecks) return this.#current;
     this.#current?.retire();
     const stream = new CheckStream(grpc, {
       metadata,

@@ -17,14 +17,17 @@ export type AnswerSource = "remembered" | "copy" | "service" | "policy";
 export interface ClientMetrics {
   /** Checks were answered; `count` is their number. */
   checked?(event: { readonly answer: boolean; readonly source: AnswerSource; readonly count: number }): void;
-  /** Checks could not be answered; `outcome` is what their callers got instead. */
+  /**
+   * Checks could not be answered. `outcome` is what their callers got instead: an error, the answer of `onUnavailable`, or `true` because the
+   * cache or the copy has the token as blacklisted (`known-blacklisted`).
+   */
   unanswered?(event: {
     readonly code: StatusName;
     readonly reason: string | undefined;
     readonly outcome: "rejected" | "denied" | "allowed" | "known-blacklisted";
     readonly count: number;
   }): void;
-  /** A call for `jtis` checks has ended; `code` is OK or the error's code. */
+  /** A call has ended. `jtis` is the number of its checks, `code` is OK or the error's code. */
   called?(event: { readonly code: "OK" | StatusName; readonly jtis: number; readonly seconds: number }): void;
   /** A call that failed with `code` is about to be retried. */
   retried?(event: { readonly code: StatusName; readonly waitMs: number }): void;

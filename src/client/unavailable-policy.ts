@@ -39,11 +39,11 @@ export class UnavailablePolicy {
     this.#setup = setup;
   }
 
-  /** The answer that replaces `error`; undefined: reject with it. `isKnown` tells whether the token is known to be blacklisted. */
-  decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
+  /** The answer that replaces `error`; undefined: reject with `error`. */
+  decide(error: ClientError, isKnownBlacklisted: () => boolean): boolean | undefined {
     if (NEVER_REPLACED.includes(error.code)) return undefined;
     const { onUnavailable, metrics, outages } = this.#setup;
-    const known = isKnown();
+    const known = isKnownBlacklisted();
     const answer = known || (onUnavailable === "throw" ? undefined : onUnavailable === "deny");
     const outcome = known ? "known-blacklisted" : OUTCOMES[onUnavailable];
     metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });

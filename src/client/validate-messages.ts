@@ -49,8 +49,8 @@ export function rejectIllFormedText(schema: DescMessage, message: object): void 
 }
 
 /**
- * The strings in `message` that contain an unpaired surrogate, by the path of their field. Encoding would turn a surrogate into
- * U+FFFD, and a check of one token into a check of another.
+ * A violation for each string in `message` that contains an unpaired surrogate, with the path of its field. Encoding would turn the
+ * surrogate into U+FFFD, and so a check of one token into a check of another token.
  */
 function illFormedStrings(schema: DescMessage, message: object, path = ""): Violation[] {
   const found: Violation[] = [];

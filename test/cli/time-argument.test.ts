@@ -4,7 +4,7 @@ import { parseTimeArgument } from "../../src/cli/time-argument.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { NOW } from "./run-cli.ts";
 
-const setup = { now: (NOW + 250) as EpochMs, relative: "ahead" } as const;
+const setup = { now: (NOW + 250) as EpochMs, durationsAre: "ahead" } as const;
 const NOW_S = BigInt(NOW / 1000);
 
 describe("a time argument", () => {
@@ -27,7 +27,7 @@ describe("a time argument", () => {
   }
 
   it("accepts a duration in the past where the command counts back", () => {
-    expect(parseTimeArgument("1h", { ...setup, relative: "ago" })).to.deep.equal({
+    expect(parseTimeArgument("1h", { ...setup, durationsAre: "ago" })).to.deep.equal({
       seconds: NOW_S - 3600n,
       nanos: 250_000_000,
     });
@@ -63,7 +63,7 @@ describe("a time argument", () => {
   }
 
   it("explains a negative duration by the command's direction", () => {
-    expect(() => parseTimeArgument("-30m", { ...setup, relative: "ago" })).to.throw(
+    expect(() => parseTimeArgument("-30m", { ...setup, durationsAre: "ago" })).to.throw(
       UsageError,
       "must be without a sign: 30m already means that long ago",
     );

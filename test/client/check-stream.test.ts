@@ -106,9 +106,9 @@ describe("a stream of checks", () => {
     held.answer(bad, FINE);
     held.refuse(bad, "INTERNAL");
     held.answer(b, FINE);
-    expect({ answers: await Promise.all(answers), takesMore: stream.takesMore, ends }).to.deep.equal({
+    expect({ answers: await Promise.all(answers), acceptsChecks: stream.acceptsChecks, ends }).to.deep.equal({
       answers: [[BAD], [FINE]],
-      takesMore: true,
+      acceptsChecks: true,
       ends: 0,
     });
   });
@@ -141,7 +141,7 @@ describe("a stream of checks", () => {
       const [odd, other] = ids as [number, number];
       held.say({ id: odd, outcome });
       held.answer(other, FINE, BAD);
-      expect([await Promise.all(answers), stream.takesMore, ends]).to.deep.equal([
+      expect([await Promise.all(answers), stream.acceptsChecks, ends]).to.deep.equal([
         [fails, [FINE, BAD]],
         true,
         0,
@@ -163,7 +163,7 @@ describe("a stream of checks", () => {
     const answers = [ask(["a"]), ask(["b"])];
     const { held } = await served(2);
     held.say(Buffer.from([0xff, 0xff, 0xff]));
-    expect([await Promise.all(answers), stream.takesMore]).to.deep.equal([
+    expect([await Promise.all(answers), stream.acceptsChecks]).to.deep.equal([
       [["INTERNAL"], ["INTERNAL"]],
       false,
     ]);
@@ -183,7 +183,7 @@ describe("a stream of checks", () => {
     held.end();
     expect(await Promise.all(answers)).to.deep.equal([[BAD], ["UNAVAILABLE"]]);
     await isOver();
-    expect([await ask(["late"]), stream.takesMore, clock.pendingTimers]).to.deep.equal([
+    expect([await ask(["late"]), stream.acceptsChecks, clock.pendingTimers]).to.deep.equal([
       ["UNAVAILABLE"],
       false,
       0,
@@ -214,19 +214,19 @@ describe("a stream of checks", () => {
   it("accepts no more questions while one has waited for 50 ms, and accepts them again when that is answered", async () => {
     const slow = ask(["slow"]);
     clock.advance(SLOW_STREAM_MS - 1);
-    const before = stream.takesMore;
+    const before = stream.acceptsChecks;
     clock.advance(1);
     const { held, ids } = await served(1);
-    const then = stream.takesMore;
+    const then = stream.acceptsChecks;
     held.answer(ids[0] as number, BAD);
-    expect([before, then, await slow, stream.takesMore]).to.deep.equal([true, false, [BAD], true]);
+    expect([before, then, await slow, stream.acceptsChecks]).to.deep.equal([true, false, [BAD], true]);
   });
 
   it("is abandoned with a question that has been unanswered for all its time, without any later response", async () => {
     const answers = [ask(["a"], { timeoutMs: 30 }), ask(["bad"], { timeoutMs: 100 })];
     const { held, ids } = await served(2);
     clock.advance(30);
-    expect([await answers[0], stream.takesMore, stream.hasAnswered]).to.deep.equal([
+    expect([await answers[0], stream.acceptsChecks, stream.hasAnswered]).to.deep.equal([
       ["DEADLINE_EXCEEDED"],
       false,
       false,
@@ -249,9 +249,9 @@ describe("a stream of checks", () => {
     const given = ask(["b"], { signal: caller.signal });
     await held.asked(2);
     caller.abort();
-    expect({ given: await given, takesMore: stream.takesMore }).to.deep.equal({
+    expect({ given: await given, acceptsChecks: stream.acceptsChecks }).to.deep.equal({
       given: ["CANCELLED"],
-      takesMore: false,
+      acceptsChecks: false,
     });
     await held.isLeft("cancelled");
   });
@@ -267,7 +267,7 @@ describe("a stream of checks", () => {
     await other;
     caller.abort();
     clock.advance(20);
-    expect([await given, await late, stream.takesMore]).to.deep.equal([
+    expect([await given, await late, stream.acceptsChecks]).to.deep.equal([
       ["CANCELLED"],
       ["DEADLINE_EXCEEDED"],
       true,
@@ -323,7 +323,10 @@ describe("a stream of checks", () => {
     const answer = ask(["bad"]);
     const { held, ids } = await served(1);
     stream.retire();
-    expect({ takesMore: stream.takesMore, left: held.left }).to.deep.equal({ takesMore: false, left: "no" });
+    expect({ acceptsChecks: stream.acceptsChecks, left: held.left }).to.deep.equal({
+      acceptsChecks: false,
+      left: "no",
+    });
     held.answer(ids[0] as number, BAD);
     expect(await answer).to.deep.equal([BAD]);
     await held.isLeft("done");
@@ -350,15 +353,18 @@ describe("a stream of checks", () => {
     held.answer(ids[0] as number, FINE);
     await answer;
     clock.advance(IDLE_STREAM_MS);
-    const afterOne = stream.takesMore;
+    const afterOne = stream.acceptsChecks;
     clock.advance(IDLE_STREAM_MS);
-    expect({ afterOne, takesMore: stream.takesMore }).to.deep.equal({ afterOne: true, takesMore: false });
+    expect({ afterOne, acceptsChecks: stream.acceptsChecks }).to.deep.equal({
+      afterOne: true,
+      acceptsChecks: false,
+    });
     await held.isLeft("done");
   });
 
   it("accepts questions until the end of its lifetime, however many there are, and resolves those made until then", async () => {
     const answers: Promise<unknown>[] = [];
-    while (stream.takesMore) {
+    while (stream.acceptsChecks) {
       const answer = ask(["a"]);
       answers.push(answer);
       const { held, ids } = await served(answers.length);

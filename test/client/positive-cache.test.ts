@@ -38,7 +38,7 @@ describe("remembered positives", () => {
   });
 
   it("are bounded: the oldest is removed first", () => {
-    const positives = new PositiveCache({ clock: new FakeClock(), max: 8 });
+    const positives = new PositiveCache({ clock: new FakeClock(), maxTokens: 8 });
     const names = Array.from({ length: 30 }, (_, index) => `jti-${index}`);
     const kept = names.map((jti) => {
       positives.add(jti);
@@ -51,7 +51,7 @@ describe("remembered positives", () => {
   });
 
   it("take no longer to add when there are many", () => {
-    const positives = new PositiveCache({ clock: new FakeClock(), max: 20_000 });
+    const positives = new PositiveCache({ clock: new FakeClock(), maxTokens: 20_000 });
     const timed = (from: number) => {
       const began = performance.now();
       for (let index = from; index < from + 10_000; index++) positives.add(`jti-${index}`);

@@ -312,4 +312,19 @@ describe("a disposed client", () => {
     await client[Symbol.asyncDispose]();
     client.close();
   });
+
+  it("counts no answer for a check that it refuses", async () => {
+    const { client, events } = await stage.scripted({
+      isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.BLACKLISTED), revision: "r" }),
+    });
+    await client.isBlacklisted("a");
+    const ended = client[Symbol.asyncDispose]();
+    const { code } = await failure(client.isBlacklisted("a"));
+    await ended;
+    const answers = events.filter(([name]) => name === "checked");
+    expect({ code, answers }).to.deep.equal({
+      code: "CANCELLED",
+      answers: [["checked", { answer: true, source: "service", count: 1 }]],
+    });
+  });
 });

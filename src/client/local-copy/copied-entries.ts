@@ -6,7 +6,7 @@ import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 import { identityOf, type TokenInput } from "../checked-tokens.ts";
 
-/** A copy not proven for longer starts over: the service can detect a restored database for a day ({@link COMMIT_RETENTION_MS}). */
+/** A copy whose last proof is older than this starts over: the service can detect a restored database for a day ({@link COMMIT_RETENTION_MS}). */
 export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
 
 /** The entries of one blacklist, which is identified by the key of its fingerprints. */
@@ -15,7 +15,7 @@ interface Table {
   readonly index: TokenIndex;
 }
 
-/** What the service is about to send: a snapshot, or the changes since the cursor. */
+/** The message `opened`. It says what the service is about to send: a snapshot, or the changes since the cursor. */
 export interface Opened {
   readonly isSnapshot: boolean;
   /** The key of the fingerprints that follow. Another key than before means another blacklist. */
@@ -30,7 +30,8 @@ export interface CopyCursor {
 
 /**
  * A local copy of the blacklist, and the time as of which it was last proven complete. Entries are only added, and removed when
- * they have expired by both this machine's clock and the service's; so a proof stays valid for its time.
+ * they have expired by both this machine's clock and the service's, so a copy that was complete as of some time remains complete as of
+ * that time.
  */
 export class CopiedEntries implements KnownEntries {
   readonly #clock: Clock;
@@ -51,7 +52,7 @@ export class CopiedEntries implements KnownEntries {
     this.#clockBounds = new ClockBounds(clock);
   }
 
-  /** Whether the copy has received all entries since its fingerprint key was set, so that it gives negatives as fresh as its proof. */
+  /** Whether the copy has been filled under its current fingerprint key. Only then does it give negatives; they are as fresh as its proof. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
@@ -74,7 +75,7 @@ export class CopiedEntries implements KnownEntries {
     return this.#table === undefined ? this.#formerTables : [this.#table, ...this.#formerTables];
   }
 
-  /** While it is unchanged, a token that was not blacklisted still is not. */
+  /** While this number is unchanged, a token that was not blacklisted is still not blacklisted. */
   get version(): number {
     return this.#version;
   }
@@ -100,7 +101,7 @@ export class CopiedEntries implements KnownEntries {
     return until > 0 && this.#isInFuture(until, this.#clock.now());
   }
 
-  /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or a token that is not valid. */
+  /** true: blacklisted. false: not blacklisted as of a proof at most `maxStalenessMs` old. undefined: unknown, or the token is not valid. */
   peek(token: TokenInput, maxStalenessMs: number): boolean | undefined {
     // Read before the look-up: a clock read after it would first wait for the memory access of the look-up.
     const wall = this.#clock.now();
@@ -137,7 +138,7 @@ export class CopiedEntries implements KnownEntries {
     if (current === undefined || Buffer.compare(current, fingerprintKey) !== 0)
       this.#replaceTable(fingerprintKey);
     if (!isSnapshot) return;
-    // The snapshot may be of another history. Entries of the old one stay true.
+    // The snapshot may be of a restored database, without some commits that the copy has. Entries that the copy has remain valid.
     this.#isLoading = true;
     this.#revision = undefined;
     this.#reflected.clear();
@@ -184,7 +185,7 @@ export class CopiedEntries implements KnownEntries {
     this.#provenAt = undefined;
   }
 
-  /** Whether either clock is before `until`. Only if this machine's is not, the slower of both clocks has to be computed. */
+  /** Whether either clock is before `until`. The slower clock is computed only if this machine's clock has passed `until`. */
   #isInFuture(until: number, wall: number): boolean {
     return until > wall || until > this.#clockBounds.earliest();
   }

@@ -9,8 +9,8 @@ import type { ClientLog, ClientMetrics } from "../telemetry.ts";
 /** A local copy of the blacklist in this process. */
 export interface LocalCopy {
   /**
-   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or a token
-   * that is not valid. Without `maxStalenessMs` only positives are returned. Never throws.
+   * true: blacklisted (needs no proof). false: not blacklisted as of a proof at most `maxStalenessMs` old. undefined: unknown, or the token
+   * is not valid. Without `maxStalenessMs` only positives are returned. Never throws.
    */
   peek(token: TokenInput, maxStalenessMs?: number): boolean | undefined;
   /** Whether the copy is known to reflect this revision (text from the service). */
@@ -20,11 +20,11 @@ export interface LocalCopy {
    * object); rejects with a ClientError if it cannot be proven.
    */
   prove(): Promise<void>;
-  /** Whether an entry blacklists the token now. `false` is valid only synchronously in the continuation of {@link prove}. */
+  /** Whether an entry blacklists the token now. Rely on `false` only in the continuation of {@link prove}, before any further `await`. */
   isBlacklisted(token: TokenInput): boolean;
   /** Whether the copy has received all entries, so that it can give negatives once they are proven. */
   readonly isComplete: boolean;
-  /** While it is unchanged, a token that was not blacklisted still is not. */
+  /** While this number is unchanged, a token that was not blacklisted is still not blacklisted. */
   readonly version: number;
   close(): void;
 }

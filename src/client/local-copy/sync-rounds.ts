@@ -35,7 +35,7 @@ export class SyncRounds {
   #sent: Sent | undefined;
   #lastId = 0n;
   #cancelTimeout = () => {};
-  /** Sent after a turn of the event loop, so that all requests of the turn share the `sync`; their work happens in microtasks. */
+  /** A `sync` is sent after a turn of the event loop, so that all requests of the turn share it, also those made in microtasks. */
   readonly #syncs = new SharedRounds<Group>({
     take: () => this.#takeWaiting(),
     send: (group) => this.#send(group),
@@ -96,7 +96,7 @@ export class SyncRounds {
     const { clock, send } = this.#options;
     const id = ++this.#lastId;
     this.#sent = { id, sentAt: readClocks(clock), group };
-    // A process that was blocked runs its timers before it reads answers that arrived in time, so the timeout waits for one read.
+    // A process that was blocked runs its timers before it reads answers that arrived in time. `setImmediate` runs after that read.
     this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () =>
       setImmediate(() => this.onUnsynced(id, LATE)),
     );

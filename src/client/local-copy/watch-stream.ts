@@ -14,7 +14,7 @@ import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../grpc-error.ts";
 import type { CopyCursor, Opened } from "./copied-entries.ts";
 
-/** Characters of a revision. The service's have at most 33, and the copy keeps thousands. */
+/** Maximum length of a revision in characters. The service's revisions have at most 33, and the copy keeps thousands of revisions. */
 export const MAX_REVISION_LENGTH = 256;
 
 const UNKNOWN_HASH = "the service makes fingerprints with a hash that this client does not know";
@@ -31,7 +31,7 @@ export interface WatchListener {
   onRevision(revision: string): void;
   /** The service has proven that everything acknowledged before the `sync` with this id has been sent. */
   onSynced(id: bigint): void;
-  /** The service cannot prove that now. */
+  /** The service cannot currently prove that, for the reason in `error`. */
   onUnsynced(id: bigint, error: ClientError): void;
   /** The stream has ended; no further event follows. */
   onEnd(error: ClientError): void;
@@ -85,8 +85,8 @@ export class WatchStream {
       // The listener may have cancelled the stream and dropped the copy, so the rest of the message is ignored.
       if (!this.#hasEnded) this.#dispatch(response);
     } catch (error) {
-      const isOurs = error instanceof ClientError;
-      this.#end(isOurs ? error : malformedAnswer(`the service has sent an invalid message: ${error}`));
+      const isClientError = error instanceof ClientError;
+      this.#end(isClientError ? error : malformedAnswer(`the service has sent an invalid message: ${error}`));
     }
   }
 

@@ -7,7 +7,7 @@ import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { type WatchListener, WatchStream } from "./watch-stream.ts";
 
-/** Interval at which a copy is proven current if no call requires fresher answers, and the minimum interval. */
+/** Interval at which a copy is proven current if no check accepts less staleness, and the minimum interval. */
 const PROOF_INTERVAL_MS = 1000;
 const MIN_PROOF_INTERVAL_MS = 20;
 /** A stream that has been silent for this long is closed, although its connection may be alive: proofs are requested every second. */
@@ -20,8 +20,8 @@ export const MAX_WATCH_RETRY_MS = 5000;
 /** Maximum delay before a copy reconnects after a failure that only an operator can correct, such as a rejected credential. */
 const PERMANENT_RETRY_MS = 60_000;
 /**
- * The maximum of tables in a copy: one of the blacklist that the service serves now, and one of each that it served before. A database is
- * replaced occasionally; with a service that sent a new key at each start, the copy would keep all entries and search all tables.
+ * Maximum number of tables in a copy: one for the blacklist that the service serves now, and one for each that it served before. A database
+ * is replaced occasionally. But if a service sent a new key at each start, an unlimited copy would keep all entries and search all tables.
  */
 export const MAX_COPY_TABLES = 8;
 /** Timeout for obtaining the token with which a stream begins. */
@@ -48,7 +48,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   #isOpened = false;
   /** By the monotonic clock. */
   #lastMessageAt = 0;
-  /** Consecutive failures. */
+  /** Failed streams since the last proof. */
   #failures = 0;
   /** The shortest staleness that any check has requested. */
   #minStalenessMs = Number.POSITIVE_INFINITY;
@@ -163,7 +163,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     if (this.#isClosed) return;
     onState("unavailable", error);
     // Full jitter, so that gateways do not reconnect all at once.
-    const waitMs = Math.max(Math.ceil(random() * this.#longestWait(error)), error.retryAfterMs ?? 0);
+    const waitMs = Math.max(Math.ceil(random() * this.#longestRetryDelay(error)), error.retryAfterMs ?? 0);
     const detail = error.detail ?? error.message;
     const details = { code: error.code, reason: error.reason, detail, retry_ms: waitMs };
     // Streams end in normal operation. If none can be opened, the client warns of the outage once.
@@ -171,7 +171,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
   }
 
-  #longestWait({ code }: ClientError): number {
+  #longestRetryDelay({ code }: ClientError): number {
     if (PERMANENT.has(code)) return PERMANENT_RETRY_MS;
     return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
   }
@@ -186,7 +186,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     this.#copy.drop();
   }
 
-  /** Whether a `sync` would be answered soon: not before a snapshot has been received. */
+  /** Whether a `sync` would be answered soon: not while a snapshot is awaited or being received. */
   get #canProve(): boolean {
     return this.#stream !== undefined && this.#isOpened && !this.#copy.isLoading && this.#copy.isComplete;
   }

@@ -134,7 +134,12 @@ describe("the streams of StreamChecks of clients that do not read", () => {
       const huge = "r".repeat(40_000);
       stage.atOnce = ({ jtis }) => ({ verdicts: [], revision: jtis[0] === "marker" ? "" : huge });
       const refused = () =>
-        stage.log.records().filter(({ detail }) => detail === "too many calls are in flight, or the client leaves too many responses unread");
+        stage.log
+          .records()
+          .filter(
+            ({ detail }) =>
+              detail === "too many calls are in flight, or the client leaves too many responses unread",
+          );
       const { connection, stream } = await stage.openBare(many(100));
       const streams = [stream, stage.begin(connection, many(100))];
       for (const one of streams) one.pause();
