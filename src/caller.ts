@@ -1,7 +1,7 @@
 import type { EpochMs } from "./entry.ts";
 import type { TokenIdentity } from "./token-identity.ts";
 
-/** The roles of callers, for IsBlacklisted, Blacklist, List and Prune. Also the scopes of a token that grant them. */
+/** The roles that permit IsBlacklisted, Blacklist, List and Prune. A token's scope grants the role of the same name. */
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -10,7 +10,7 @@ export interface Principal {
   /** The token's subject or the certificate's name, at most 255 bytes; empty if callers are not authenticated. */
   readonly name: string;
   readonly roles: ReadonlySet<Role>;
-  /** Identifies the caller's own token, if it can be blacklisted. If it is, calls are refused. */
+  /** Identifies the caller's own token; absent if the token has no jti, or there is no token. Calls are refused once it is blacklisted. */
   readonly token?: TokenIdentity;
   /** When the caller's token or certificate expires; absent if callers are not authenticated. */
   readonly expiresAt?: EpochMs;
@@ -27,7 +27,7 @@ export type Wait = "freshness" | "commit" | "look-up";
 
 /** Receives the waits of a traced call. */
 export interface CallTrace {
-  /** The call begins to wait: once at a time, until the result arrives or the call ends. Must not throw, and must return quickly. */
+  /** The call begins to wait; one wait at a time, each until its result arrives or the call ends. Must not throw, and must return quickly. */
   waits(what: Wait): void;
 }
 
@@ -41,7 +41,7 @@ export interface Caller {
   readonly trace?: CallTrace | undefined;
 }
 
-/** A caller whose call has been admitted. */
+/** A caller with a principal: that of its credential, or {@link UNRESTRICTED_PRINCIPAL} if authentication is off. */
 export interface KnownCaller extends Caller {
   readonly principal: Principal;
 }

@@ -5,10 +5,10 @@ declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 declare const isJti: unique symbol;
 
-/** Identifies an entry: 1 to 255 bytes of well-formed UTF-8, compared byte for byte. Only `token-identity.ts` knows what it stands for. */
+/** Identifies an entry: 1 to 255 bytes of well-formed UTF-8, compared byte for byte. Only `token-identity.ts` knows that it is a jti. */
 export type EntryKey = Branded<string, "EntryKey">;
 
-/** A token's identifier, and the key of its entry. Has no NUL, and is not a raw token unless an older version stored it. */
+/** A token's identifier, and the key of its entry. Has no NUL. Is not a raw token, unless an older version or an import stored it. */
 export type Jti = EntryKey & { readonly [isJti]: true };
 
 /** Whole milliseconds since 1970-01-01T00:00:00Z. */
@@ -50,7 +50,7 @@ export function jtiProblem(text: string): string | undefined {
   return isRawToken(text) ? IS_RAW_TOKEN : storedJtiProblem(text);
 }
 
-/** {@link jtiProblem} for a jti that may be stored already: older versions accepted raw tokens, too. */
+/** {@link jtiProblem} for a jti that may be stored already: older versions and imports have stored raw tokens, too. */
 export function storedJtiProblem(text: string): string | undefined {
   if (text.length === 0) return "must not be empty";
   return textProblem(text, MAX_KEY_BYTES);

@@ -36,7 +36,7 @@ export interface Violation {
 export class ServiceError extends Error {
   readonly reason: Reason;
   readonly violations: readonly Violation[];
-  /** When a retry may succeed; absent: the default of the reason. */
+  /** Milliseconds after which a retry may succeed. Absent: the default of the reason. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -55,19 +55,19 @@ export class ServiceError extends Error {
 /** The request is invalid. Reports all violations at once. */
 export function invalidRequest(violations: readonly Violation[]): ServiceError {
   const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
-  // The message of 1000 invalid tokens must not fill the trailers; the details have all.
+  // The message of 1000 invalid tokens must not fill the trailers; the details have more of them.
   const message = text.length > 500 ? `${text.slice(0, 500)}...` : text;
   return new ServiceError("INVALID_REQUEST", message, { violations });
 }
 
-/** The caller is not authenticated, or no longer. `message` contains nothing of the credential. */
+/** The caller is not authenticated, or is no longer authenticated. `message` contains nothing of the credential. */
 export function unauthenticated(message: string): ServiceError {
   return new ServiceError("UNAUTHENTICATED", message);
 }
 
 /**
  * The keys to verify a token with are unavailable, so the token may be valid. `detail` is appended to the message, and names no address,
- * file or token. `retryAfterMs` is when the keys are read again.
+ * file or token. `retryAfterMs` is the time until the keys are read again.
  */
 export function keysUnavailable(
   options: { detail?: string | undefined; retryAfterMs?: number } = {},

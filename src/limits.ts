@@ -3,7 +3,7 @@
  * `proto/`); those that protect the service are compared with docs/security.md. Any other bound stands in the file that it bounds.
  */
 
-/** Bytes of UTF-8 in the key of an entry, and so in a jti; the width of the column, which not every engine could index if it were wider. */
+/** Bytes of UTF-8 in the key of an entry, and so in a jti. The column in the database is as wide: not every engine can index a wider one. */
 export const MAX_KEY_BYTES = 255;
 /** Bytes of UTF-8 in a reason. */
 export const MAX_REASON_BYTES = 512;
@@ -19,8 +19,8 @@ export const MAX_SMALL_REQUEST_BYTES = 300 * 1024;
 /** Bytes of one request that has no tokens, and of a message of `Watch`. */
 export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
 /**
- * Fields of one request, nested ones included: 16 for each token. A field may take two bytes, so that a request within its limit of bytes could
- * have two million, and decoding them takes a tenth of a second. These take some 2 ms.
+ * Fields of one request, nested ones included: 16 for each token. Decoding so many takes some 2 ms. A field may take only two bytes, so a
+ * request within its limit of bytes could have two million fields, whose decoding takes a tenth of a second.
  */
 export const MAX_FIELDS = 16 * MAX_BATCH;
 /** Bytes of one request from Envoy: the headers of a request (by default at most 60 KiB), once or twice, and its metadata. */
@@ -29,22 +29,23 @@ export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
 export const MAX_ENVOY_FIELDS = 10_000;
 /** Time for a request to arrive, counted from its headers. */
 export const MAX_RECEIVE_MS = 10_000;
-/** Bytes that a known caller's call counts for among incomplete requests while it waits for its message: it holds as much memory. */
+/** Bytes that count toward MAX_UNFINISHED_BYTES for a known caller's call that waits for its message: the call holds as much memory. */
 export const WAITING_CALL_BYTES = 16 * 1024;
 /**
- * A message is late if it has not arrived this long after the headers. While half of the room for incomplete requests is taken, connections
- * with late messages are read in turns.
+ * A message is late if it has not arrived this long after the headers. While more than half of MAX_UNFINISHED_BYTES is taken, connections with
+ * late messages are read in turns.
  */
 export const LATE_MESSAGE_MS = 25;
 /** How long a client may keep its side of a stream open after the end of its call: it may learn of the end while it is sending. */
 export const CLIENT_END_MS = 100;
-/** Bytes of incomplete requests: in the whole process, and on one connection (four of the largest requests). */
+/** Bytes of incomplete requests in the whole process. */
 export const MAX_UNFINISHED_BYTES = 32 * 1024 * 1024;
+/** Bytes of incomplete requests on one connection: four of the largest requests. */
 export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
 /** Memory of a chunk of a message beyond its bytes: a message may arrive in chunks of one byte. */
 export const CHUNK_OVERHEAD_BYTES = 256;
 /**
- * Chunks in which a message may arrive: this many, and one for each FRAGMENT_BYTES of what has arrived. Ordinary clients send HTTP/2 frames
+ * Chunks in which a message may arrive: this many, and one more for each FRAGMENT_BYTES that have arrived. Ordinary clients send HTTP/2 frames
  * of at least a packet; with smaller ones a client could use up the processor.
  */
 export const MAX_FRAGMENTS = 16;
@@ -55,11 +56,11 @@ export const MAX_CONCURRENT_STREAMS = 100;
 export const LARGE_REQUEST_BYTES = 16 * 1024;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest answers. */
 export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
-/** Smaller answers, and this much of a stream of answers, do not count toward {@link MAX_UNSENT_BYTES}: 1.6 MB on one connection. */
+/** Smaller answers, and this much of a stream of answers, do not count toward {@link MAX_UNSENT_BYTES}: at most 1.6 MB on one connection. */
 export const SMALL_ANSWER_BYTES = 16 * 1024;
 /** A client is asked to reconnect at this age of its connection, since replicas started later would otherwise never get a share. */
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
-/** The longest delay: 24 days. Timers of Node.js and deadlines of grpc-js have 31 bits of milliseconds; longer ones would end at once. */
+/** The longest delay: 24 days. Timers of Node.js and deadlines of grpc-js have 31 bits of milliseconds; longer delays would end at once. */
 export const MAX_TIMER_MS = 24 * 24 * 3_600_000;
 /** The deadline of a call that has none, so that no call waits forever. */
 export const DEFAULT_DEADLINE_MS = 10_000;
@@ -86,10 +87,11 @@ export const SCAN_PAGE = 2000;
 
 /** Delay before loading the index again after it was full: by then many entries may have expired. */
 export const INDEX_RETRY_MS = 10 * 60_000;
-/** Recently read revisions whose stamps are kept: a caller's `at_least_revision` is nearly always among the latest. */
+/** Recently read revisions whose stamps are kept in memory: a caller's `at_least_revision` is nearly always among the latest. */
 export const KEPT_STAMPS = 10_000;
-/** Interval at which a part of the index is swept for expired entries, and the segments of that part: well below a millisecond of work. */
+/** Interval at which a part of the index is swept for expired entries. */
 export const SWEEP_INDEX_MS = 1000;
+/** Segments of that part: well below a millisecond of work. */
 export const SWEEP_INDEX_SEGMENTS = 4;
 
 /** Entries of one message to a copy: as many as the largest change has. Applied within a millisecond. */
@@ -132,11 +134,11 @@ export const MAX_ADMIN_CONNECTIONS = 64;
 /** Bytes of the headers of one call: a token of maximum size, and as much again for headers of tracing and proxies. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
 /**
- * Bytes of headers above LARGE_HEADER_BYTES that calls in flight hold together, and as many for calls on unauthenticated connections.
- * Otherwise the calls that may be in flight could hold half a gigabyte.
+ * Bytes of large headers (above LARGE_HEADER_BYTES) that the calls in flight on authenticated connections hold together; those on
+ * unauthenticated connections may hold as much again. Without this limit, the calls in flight could hold half a gigabyte.
  */
 export const MAX_LARGE_HEADERS_BYTES = 16 * 1024 * 1024;
-/** Smaller headers, of a token of 2 KiB and as much again, are bounded by the number of calls alone. */
+/** Headers up to this size (a token of 2 KiB, and as much again) are bounded by the number of calls alone. */
 export const LARGE_HEADER_BYTES = 4 * 1024;
 /** Number of headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */
 export const MAX_CALL_HEADERS = 64;
@@ -144,28 +146,24 @@ export const MAX_CALL_HEADERS = 64;
 export const MAX_OUTSTANDING_ACKS = 10;
 /** Settings in one SETTINGS frame. HTTP/2 defines ten. */
 export const MAX_SETTINGS_PER_FRAME = 32;
-/**
- * A connection is closed after this many frames that violate the protocol, are empty or open a stream above the limit, or after this many
- * streams rejected for lack of memory.
- */
+/** A connection is closed after this many frames that violate the protocol, are empty, or open a stream above the limit. */
 export const MAX_INVALID_FRAMES = 1000;
+/** A connection is closed after this many streams that were rejected for lack of memory. */
 export const MAX_REJECTED_STREAMS = 100;
-/**
- * Streams that a peer may reset before they end: at once, and per second. A client whose deadline passes resets its stream. Node.js before
- * 22.10 has these numbers fixed.
- */
+/** Streams that a peer may reset at once before they end. A client whose deadline passes resets its stream. */
 export const STREAM_RESET_BURST = 1000;
+/** Further streams that a peer may reset per second. In Node.js before 22.10 both numbers are fixed. */
 export const STREAM_RESETS_PER_SECOND = 33;
 
 /**
- * For how long calls begin in one turn of the event loop: a read can bring a thousand. Calls on unauthenticated connections then pause for
- * as long; others go on in the next turn.
+ * Calls begin for at most this long in one turn of the event loop, because one read can bring a thousand calls. On unauthenticated connections
+ * the remaining calls then wait for as long; on other connections they begin in the next turn.
  */
 export const CALL_SLICE_MS = 5;
 /**
- * Unauthenticated connections read in one turn of the event loop, because what they send delays other connections. After a turn longer than
- * LONG_TURN_MS only one is read in each, and after every second without such a turn one more. Connections with late messages have turns
- * of their own, by the same rules.
+ * The most unauthenticated connections that are read in one turn of the event loop, because their data delays other connections. After a turn
+ * longer than LONG_TURN_MS only one is read per turn, and one more after every second without such a turn. Connections with late messages
+ * have turns of their own, by the same rules.
  */
 export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;
@@ -181,28 +179,32 @@ export const MAX_TURN_BYTES = 128 * 1024;
 /** SETTINGS frames on one connection, each of which may change a thousand streams. Clients that adapt their windows send a dozen. */
 export const MAX_SETTINGS_FRAMES = 200;
 
-/** Concurrent health Watch streams, in total and on one connection. */
+/** Concurrent health Watch streams in total. */
 export const MAX_HEALTH_WATCHES = 1000;
+/** Concurrent health Watch streams on one connection. */
 export const MAX_CONNECTION_HEALTH_WATCHES = 25;
 /** Bytes of a request that needs no credential, to health or reflection: names of services have about fifty. */
 export const MAX_OPEN_REQUEST_BYTES = 512;
 /** Chunks in which such a request may arrive, each with {@link CHUNK_OVERHEAD_BYTES}: clients send one, or a prefix and a message. */
 export const MAX_OPEN_REQUEST_CHUNKS = 8;
-/** Health and reflection calls in flight on connections of known callers, in total: 75 MB, and the Watch streams. A probe has one. */
+/** Health and reflection calls in flight on connections of known callers: 3000, which take 75 MB, and the Watch streams. A probe has one call. */
 export const MAX_OPEN_CALLS = 3000 + MAX_HEALTH_WATCHES;
-/** Calls in flight on unauthenticated connections, in total. Each {@link LARGE_HEADER_BYTES} of headers count as another: 12 MB at most. */
+/** Calls in flight on unauthenticated connections, in total: 12 MB at most. Each {@link LARGE_HEADER_BYTES} of headers count as another call. */
 export const MAX_UNAUTHENTICATED_CALLS = 3000;
 
-/** On ADMIN_ADDRESS: time for a request to arrive, bytes of its headers, how long a connection may be idle, or leave an answer unread. */
+/** Time for a request to ADMIN_ADDRESS to arrive. */
 export const ADMIN_REQUEST_MS = 5000;
+/** Bytes of the headers of such a request. */
 export const MAX_ADMIN_HEADER_BYTES = 8 * 1024;
+/** How long a connection to ADMIN_ADDRESS may be idle. */
 export const ADMIN_KEEP_ALIVE_MS = 5000;
+/** How long such a connection may leave an answer unread. */
 export const ADMIN_SOCKET_MS = 10_000;
 /** Requests on one such connection. */
 export const MAX_ADMIN_REQUESTS = 1000;
 
 /** The pause after rendering the metrics, as a multiple of the rendering's duration: at most a fifth of the processor is used. */
-export const RENDERING_REST = 4;
+export const RENDERING_PAUSE_RATIO = 4;
 
 /** Unanswered requests on one connection to AUTHZ_ADDRESS. Proxies wait for an answer before they send the next request. */
 export const MAX_AUTHZ_UNANSWERED = 16;
@@ -221,8 +223,9 @@ export const MAX_AUTHZ_CONNECTIONS = 4096;
 export const CHECK_TIMEOUT_MS = 2000;
 /** Checks queued in one client before further ones are refused: about 20 MB, and far more than a process can serve in time. */
 export const MAX_PENDING_CHECKS = 50_000;
-/** Metadata of one question on a stream: names, and bytes of names and values. W3C's `baggage` has at most 8 KiB. */
+/** Names in the metadata of one question on a stream. */
 export const MAX_QUESTION_METADATA = 16;
+/** Bytes of the names and values in the metadata of one question. W3C's `baggage` has at most 8 KiB. */
 export const MAX_QUESTION_METADATA_BYTES = 8 * 1024;
 /** Attempts of the client at one call. */
 export const MAX_CALL_ATTEMPTS = 10;

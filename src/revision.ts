@@ -1,6 +1,6 @@
 /**
  * The position of a commit in the order of all commits: a number that increases by one, and the commit's random stamp. A database that was
- * restored or has lost an unacknowledged commit assigns a number again; the stamp distinguishes the two commits.
+ * restored, or has lost a commit, assigns the commit's number again; the stamps distinguish the two commits.
  */
 export interface Revision {
   /** 0 for the empty database, then one more for every commit. */
@@ -14,7 +14,7 @@ export function formatRevision({ number, stamp }: Revision): string {
   return `${number}-${stamp}`;
 }
 
-/** Parses the text of {@link formatRevision}; undefined if it is any other. */
+/** Parses the text of {@link formatRevision}; undefined if `text` has another form. */
 export function parseRevision(text: string): Revision | undefined {
   const match = /^(0|[1-9]\d{0,15})-([0-9a-f]{16})$/.exec(text);
   if (match === null) return undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from "./time/clock.ts";
 
-/** How long the requests of a round are collected at most, but at least for one turn of the event loop. */
+/** The maximum time for which a round collects requests. It always collects for one turn of the event loop. */
 const MAX_COLLECTING_MS = 5;
 
 interface Options<G> {
@@ -9,18 +9,18 @@ interface Options<G> {
   /** Sends a round for these requests. When it has ended, {@link SharedRounds.ended} must be called. */
   readonly send: (group: G) => void;
   /**
-   * While no round is in flight, the first request waits until a turn of the event loop brings no further one, for at most this many
-   * turns. Default: 0, the round is sent at once.
+   * For at most how many turns of the event loop a round collects requests while no other round is in flight. It is sent earlier, after a
+   * turn that brings no further request. Default: 0, the round is sent at once.
    */
   readonly maxTurns?: number;
-  /** Ends the wait for that turn after MAX_COLLECTING_MS. Absent: only `maxTurns` does. */
+  /** Also ends the collecting of a round after MAX_COLLECTING_MS. Absent: only `maxTurns` limits it. */
   readonly clock?: Clock;
   /** Sends further rounds while slow ones are in flight. Absent: one round is in flight at a time. */
   readonly parallel?: {
     readonly clock: Clock;
-    /** The maximum of rounds in flight. */
+    /** The maximum number of rounds in flight. */
     readonly maxInFlight: number;
-    /** Milliseconds after which a round is slow. */
+    /** A round in flight is slow this many milliseconds after it was sent. */
     readonly afterMs: number;
   };
 }
@@ -54,13 +54,16 @@ export class SharedRounds<G> {
     return this.#inFlight > 0;
   }
 
-  /** There is a new request, which `take` can find. Sends a round now or later. */
+  /** To be called for each new request, once `take` can find it. Sends a round now or later. */
   requested(): void {
     this.#requests++;
     this.#plan(this.#options.maxTurns ?? 0);
   }
 
-  /** A round is over. The next one is sent at once, or collects requests for at most `maxTurns` turns, like the first. */
+  /**
+   * To be called when a round has ended. If no other round is in flight, the next one is sent at once, or, with `maxTurns`, collects requests
+   * for at most so many turns. Otherwise it is sent once the last round sent is slow.
+   */
   ended(maxTurns = 0): void {
     this.#inFlight--;
     this.#plan(maxTurns);
@@ -92,8 +95,8 @@ export class SharedRounds<G> {
     let seen = this.#requests;
     let turn = 1;
     const { clock } = this.#options;
-    const until = (clock?.monotonic() ?? 0) + MAX_COLLECTING_MS;
-    const hasTime = () => clock === undefined || clock.monotonic() < until;
+    const endsAt = (clock?.monotonic() ?? 0) + MAX_COLLECTING_MS;
+    const hasTime = () => clock === undefined || clock.monotonic() < endsAt;
     const go = () => {
       if (this.#requests > seen && turn < maxTurns && hasTime()) {
         seen = this.#requests;

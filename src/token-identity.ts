@@ -27,7 +27,7 @@ export interface EntryLookup {
   readonly leewayMs: number;
 }
 
-/** The latest expiry of the entries that match `token`, in milliseconds since 1970; 0 if none does. */
+/** The latest expiry of the entries that match `token`, in milliseconds since 1970; 0 if no entry matches. */
 export function matchingExpiry(token: TokenIdentity, entries: KnownEntries): number {
   return entries.expiryOf(token);
 }
@@ -38,7 +38,7 @@ export function isBlacklisted(token: TokenIdentity, { entries, now, leewayMs }: 
   return expiresAt !== 0 && expiresAt + leewayMs > now;
 }
 
-/** Adds the keys of all entries that may match `token`. */
+/** Adds the keys of all entries that may match `token` to `keys`. */
 export function addKeysOf(token: TokenIdentity, keys: Set<EntryKey>): void {
   keys.add(token);
 }
@@ -63,7 +63,7 @@ export function extendsTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt > stored.expiresAt;
 }
 
-/** Whether one of `times` is at least as late as the same one of `stored`. */
+/** Whether any of `times` is as late as its counterpart in `stored`, or later. */
 export function reachesTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt >= stored.expiresAt;
 }

@@ -11,7 +11,7 @@ import {
   ADMIN_SOCKET_MS,
   MAX_ADMIN_HEADER_BYTES,
   MAX_ADMIN_REQUESTS,
-  RENDERING_REST,
+  RENDERING_PAUSE_RATIO,
 } from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Serving } from "../serving.ts";
@@ -95,7 +95,7 @@ function reply(
 }
 
 /**
- * Coalesces renderings: callers share the next one, which begins after their calls. Each is followed by a pause of RENDERING_REST times its
+ * Coalesces renderings: callers share the next one, which begins after their calls. Each is followed by a pause of RENDERING_PAUSE_RATIO times its
  * duration, so that rendering uses a bounded share of the processor for any number of callers.
  */
 export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
@@ -113,7 +113,7 @@ export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
       return await render();
     } finally {
       const ended = performance.now();
-      notBefore = ended + RENDERING_REST * (ended - began);
+      notBefore = ended + RENDERING_PAUSE_RATIO * (ended - began);
     }
   };
   return () => {

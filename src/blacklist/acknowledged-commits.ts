@@ -1,7 +1,7 @@
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
-/** The bound on {@link AcknowledgedCommits.unconfirmed}: a commit above it is acknowledged only after a SELECT has found all of them. */
+/** The bound on {@link AcknowledgedCommits.unconfirmed}. A commit that exceeds it is acknowledged only once a SELECT has found all of these. */
 export const MAX_UNCONFIRMED_COMMITS = 60;
 
 /**

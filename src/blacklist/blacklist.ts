@@ -52,6 +52,7 @@ export class Blacklist {
     if (token !== undefined) await this.#options.checks.check([token], { kind: "linearizable" }, caller);
   }
 
+  /** What one request of this caller may take from the caller's quota. */
   allowance({ principal }: KnownCaller): Allowance {
     return this.#options.quota?.allowance(principal.name) ?? new Allowance(UNLIMITED);
   }
@@ -103,8 +104,9 @@ export class Blacklist {
 
   async prune(request: Pick<PruneTask, "limit" | "dryRun" | "expiredBefore">): Promise<PruneResult> {
     const { clock, observer, retentionMs, store } = this.#options;
-    const pause = prunePause(clock, () => this.#checkCount);
-    const result = await store.prune({ ...request, ...this.#expiryContext(), retentionMs, pause });
+    const mayContinueAfterPause = prunePause(clock, () => this.#checkCount);
+    const task = { ...request, ...this.#expiryContext(), retentionMs, mayContinueAfterPause };
+    const result = await store.prune(task);
     if (!request.dryRun) observer?.pruned(result.count);
     return result;
   }

@@ -1,13 +1,14 @@
 import { MAX_ENTRIES_PER_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
+import { ColumnsBuilder, type EntryColumns, UNTIL_BYTES } from "../token-index/columns.ts";
 
-/** Changes kept for local copies, and entries in them (24 bytes each). A copy that missed fewer resumes without a snapshot. */
+/** Changes kept for local copies. A copy that missed fewer resumes without a snapshot. */
 export const MAX_LOGGED_CHANGES = 20_000;
+/** Entries in these changes, 24 bytes each. */
 export const MAX_LOGGED_ENTRIES = 200_000;
 
 /** The entries that one or several reads of the database added to the index. */
-export interface Change extends Columns {
+export interface Change extends EntryColumns {
   /** The revision that this change completes; undefined if more changes of its revision follow. */
   readonly revision: Revision | undefined;
 }
@@ -30,7 +31,7 @@ export class ChangeLog {
   /** The number of the first change kept. Numbers are never reused. */
   #first = 0;
   #keptEntries = 0;
-  /** All changes after this revision are kept; undefined: unknown. */
+  /** All changes after the revision with this number are kept; undefined: no such revision is known. */
   #since: number | undefined;
   /** The last revision that a change completes. */
   #last: Revision | undefined;
@@ -104,8 +105,8 @@ export class ChangeLog {
   }
 
   /**
-   * Merges the changes numbered from `from` up to but excluding `end`, all of which must be kept: the first one, and as many more
-   * as fit into one message, so that a copy that is behind catches up with few messages.
+   * Merges the first of the changes numbered from `from` up to but excluding `end`: at least one, and as many as fit into one message, so
+   * that a copy that is behind catches up with few messages. All of these changes must be kept.
    */
   merge(from: number, end: number): MergedChanges {
     const first = this.#changes[from - this.#first] as Change;
@@ -165,6 +166,6 @@ function mergeChanges(changes: readonly Change[]): Change {
   };
 }
 
-function sizeOf({ until }: Columns): number {
+function sizeOf({ until }: EntryColumns): number {
   return until.length / UNTIL_BYTES;
 }

@@ -15,7 +15,7 @@ import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
 
 /** Jtis of one coalesced read, which then takes about five milliseconds. Later calls wait for the next read. */
 export const MAX_READ_JTIS = 1000;
-/** Bytes of these jtis. As hexadecimal literals they stay below SQLite's bound on the text of a statement, 1,000,000 bytes. */
+/** Bytes of the jtis of one coalesced read. As hexadecimal literals they stay below SQLite's bound on the text of a statement, 1,000,000 bytes. */
 export const MAX_READ_BYTES = 300 * 1024;
 
 interface WaitingCheck extends QueuedRequest {
@@ -26,7 +26,7 @@ interface WaitingCheck extends QueuedRequest {
 
 interface Options {
   readonly store: Store;
-  /** Commits that the database must contain. If it lacks one, its entries are lost, so negatives are unavailable. */
+  /** Commits that the database must contain. If it lacks one of them, entries are lost, so negatives are unavailable. */
   readonly acknowledged: AcknowledgedCommits;
   readonly clock: Clock;
   readonly leewayMs: number;

@@ -4,8 +4,9 @@ import type { DatabaseState } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
-/** Interval of probes, and the interval while the database is down. */
+/** Interval of probes while the database is available. */
 export const DATABASE_PROBE_MS = 1000;
+/** Interval of probes while the database is unavailable or read-only. */
 export const DATABASE_PROBE_WHILE_DOWN_MS = 250;
 
 interface Options {
@@ -33,7 +34,7 @@ export class DatabaseMonitor {
     this.#options = options;
   }
 
-  /** Sends the first probe and schedules the others. Resolves when the first has succeeded or failed. */
+  /** Sends the first probe and schedules further probes. Resolves when the first has succeeded or failed. */
   async start(): Promise<void> {
     await this.#probe();
   }

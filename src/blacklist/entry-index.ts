@@ -27,7 +27,7 @@ export class EntryIndex {
   #fingerprintKey: Buffer | undefined;
   /** When the next sweep is due, by the monotonic clock. */
   #sweepAt = Number.NEGATIVE_INFINITY;
-  /** The place in the index at which the next count of live entries resumes. */
+  /** The place in the index at which {@link countLive} resumes, see {@link TokenIndex.visit}. */
   #countAt = 0;
 
   constructor(options: EntryIndexOptions) {
@@ -49,7 +49,7 @@ export class EntryIndex {
     this.#index = undefined;
   }
 
-  /** The key of the fingerprints. Throws if there never was an index. */
+  /** The secret key with which the fingerprints are made. Throws if there never was an index. */
   get fingerprintKey(): Buffer {
     if (this.#fingerprintKey === undefined) throw new Error("there was never an index");
     return this.#fingerprintKey;
@@ -111,8 +111,8 @@ export class EntryIndex {
   }
 
   /**
-   * Adds the entries of a commit of this replica, which has not been read yet, to the index. The read that brings them logs them, since
-   * the log has the order of all commits.
+   * Adds the entries of a commit of this replica, which has not been read yet, to the index. They are logged when they are read, since the log
+   * has the order of all commits.
    */
   addUnlogged(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
     const cutoff = this.#cutoff();

@@ -27,7 +27,7 @@ export const LOAD_RETRY_MS = 250;
 export const FAILED_READ_PAUSE_MS = 20;
 /** Turns of the event loop for which a read waits while further calls arrive: a burst arrives over several turns. */
 export const READ_TURNS = 4;
-/** Commits before the load that are logged too, if they fit into one page: the most first. Copies resume here after a restart. */
+/** How many commits before the load are logged too, if they fit into one page: the largest number first. Copies resume here after a restart. */
 const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 
 /** A request for proof that the index has everything acknowledged before the request. */
@@ -164,7 +164,7 @@ export class Follower {
   /**
    * Adds the entries of a commit of this replica to the index, before its success is reported to any caller: afterwards every read
    * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. If reads have passed
-   * the commit's revision without seeing its stamp, another read looks for it. Throws STORE_UNAVAILABLE if that does not find it: it may
+   * the commit's revision without seeing its stamp, another read looks for it. Throws STORE_UNAVAILABLE if that read does not find it: it may
    * be lost.
    */
   addOwnCommit(result: CommitResult): void | Promise<void> {
@@ -386,7 +386,7 @@ export class Follower {
 
   /**
    * Opens the change log with the latest changes from before the index was loaded, unless there are many: a client's copy that followed
-   * another replica can then resume here. Not after a loss, since the database cannot list the entries that only this index holds.
+   * another replica can then resume here. After a loss it opens empty, since the database cannot list the entries that only this index holds.
    */
   async #openLog(): Promise<void> {
     const { changeLog } = this.#options;

@@ -55,7 +55,7 @@ export class IndexedChecks implements CheckService {
     const state = this.#state();
     if (
       this.#isFresh(freshness) ||
-      // Positives need no proof, but that the caller's own token is not blacklisted does.
+      // Positives need no proof. A caller's own token that is not blacklisted is a negative, which needs one.
       (caller.principal?.token === undefined && tokens.every((token) => isBlacklisted(token, state)))
     ) {
       return verdictsOf(tokens, state, { caller });
@@ -118,7 +118,7 @@ export class IndexedChecks implements CheckService {
     const { caller, freshness, tokens } = check;
     if (caller.isGone) throw ABANDONED;
     const { follower } = this.#options;
-    // The index has overflowed: that it lacks an entry proves nothing.
+    // The index has overflowed: an entry's absence from it proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(check);
     const isProven = unavailable === undefined;
     if (isProven && freshness.kind === "at-least" && !follower.reflects(freshness.revision)) {

@@ -24,7 +24,8 @@ export class PruneBacklog {
   }
 
   /**
-   * For how many milliseconds an entry has been prunable at most; 0 if none is. As of the last successful poll; undefined before the first.
+   * For how long the entry that has been prunable for longest has been prunable; 0 if no entry is prunable. As of the last successful poll;
+   * undefined before the first.
    */
   get longestWaitMs(): number | undefined {
     if (this.#waitsSince === undefined) return undefined;

@@ -6,8 +6,8 @@ export const PRUNE_PAUSE_RATIO = 2;
 export const PRUNE_CALL_MS = 5000;
 
 /**
- * Begins a Prune call, and returns the `pause` of its `PruneTask`: it pauses after a chunk if there were checks meanwhile, and ends the call
- * before its deadline. `countChecks` returns the number of checks so far.
+ * Begins a Prune call, and returns the `mayContinueAfterPause` of its `PruneTask`: it pauses after a chunk if there were checks during the
+ * chunk, and ends the call before its deadline. `countChecks` returns the number of checks so far.
  */
 export function prunePause(clock: Clock, countChecks: () => number): () => Promise<boolean> {
   let chunkBegan = clock.monotonic();

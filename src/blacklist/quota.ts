@@ -2,12 +2,12 @@ import { ServiceError } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** Interval of counts: within it a quota reflects entries that have expired or were created at another replica. */
+/** Interval of counts. After at most this time a quota reflects entries that have expired or were created at another replica. */
 export const QUOTA_RECOUNT_MS = 60_000;
 /** Callers whose quotas are tracked at once. */
 export const MAX_QUOTA_CALLERS = 10_000;
 
-/** Rows by which a request may exceed the bucket: a caller that retries in time must not be rejected because of a rounding error. */
+/** Rows by which a request may exceed the caller's token bucket: a caller that retries in time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;
 
 interface Account {
@@ -117,7 +117,7 @@ export class Quota {
       mostSpent = Math.max(mostSpent, 1 - this.#availableAt(now, account) / this.#burst);
     }
     const all = total();
-    // Then no caller's entries are counted, and none has more than the total.
+    // While the total is within one quota, no caller's entries are counted, and no caller has more than the total.
     if (all !== undefined && all <= maxRows) mostRows = all;
     return {
       rows: maxRows === 0 ? undefined : Math.min(1, mostRows / maxRows),

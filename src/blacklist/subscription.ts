@@ -4,7 +4,7 @@ import { invalidRequest, type Reason, ServiceError } from "../errors.ts";
 import { MAX_ENTRIES_PER_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
-import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
+import { ColumnsBuilder, type EntryColumns, inParts } from "../token-index/columns.ts";
 import { END_OF_PLACES } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
 import type { Follower } from "./follower.ts";
@@ -16,10 +16,15 @@ const PROOF_MICROS = 50;
 
 /** A message to a client's copy of the blacklist. */
 export type Delivery =
-  /** Begins a transfer: of all live entries, about `count`, or of those that have changed. `key` is that of the fingerprints. */
-  | { readonly kind: "opened"; readonly isSnapshot: boolean; readonly key: Buffer; readonly count: number }
+  /** Begins a transfer: a snapshot of about `count` entries, or changes, with a `count` of 0. */
+  | {
+      readonly kind: "opened";
+      readonly isSnapshot: boolean;
+      readonly fingerprintKey: Buffer;
+      readonly count: number;
+    }
   /** A part of a snapshot, made for this copy only. The last part has the revision that the snapshot reflects. */
-  | { readonly kind: "part"; readonly columns: Columns; readonly revision: Revision | undefined }
+  | { readonly kind: "part"; readonly entries: EntryColumns; readonly revision: Revision | undefined }
   /** One change, or several merged; the same object for all copies at the same position. */
   | { readonly kind: "change"; readonly change: Change }
   /** The responses to a `sync`: proof that the copy is current as of that revision, or why there is none. */
@@ -58,8 +63,8 @@ interface Snapshot {
   /** Where in the index to continue, see {@link EntryIndex.visit}; 0: the snapshot has not begun. */
   place: number;
   /** Parts of the last visited place that have not been sent yet. */
-  rest: Columns[];
-  /** Collects the entries of a place. Grows to the size of the largest one; freed when the snapshot has been sent. */
+  unsent: EntryColumns[];
+  /** Collects the entries of a place. Grows to the size of the largest place; freed when the snapshot has been sent. */
   readonly builder: ColumnsBuilder;
 }
 
@@ -99,7 +104,7 @@ export class Subscription {
   }
 
   /**
-   * The next message; undefined: nothing to send now. Throws when the stream has to end: NOT_FRESH if there is no index any more,
+   * The next message; undefined if there is nothing to send now. Throws when the stream has to end: NOT_FRESH if there is no index any more,
    * UNAUTHENTICATED if the caller's own token has been blacklisted.
    */
   next(): Delivery | undefined {
@@ -160,7 +165,7 @@ export class Subscription {
     if (this.#epoch !== changeLog.epoch) this.#retractProof();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
-    this.#snapshot = { revision: follower.applied, place: 0, rest: [], builder: new ColumnsBuilder() };
+    this.#snapshot = { revision: follower.applied, place: 0, unsent: [], builder: new ColumnsBuilder() };
   }
 
   /** A proof of another index is not reported for this one. */
@@ -175,7 +180,7 @@ export class Subscription {
     this.#opened = true;
     const isSnapshot = this.#snapshot !== undefined;
     const { fingerprintKey, size } = follower.entries;
-    return { kind: "opened", isSnapshot, key: fingerprintKey, count: isSnapshot ? size : 0 };
+    return { kind: "opened", isSnapshot, fingerprintKey, count: isSnapshot ? size : 0 };
   }
 
   #part(snapshot: Snapshot): Delivery {
@@ -185,14 +190,14 @@ export class Subscription {
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
-    if (snapshot.rest.length === 0) this.#visit(snapshot);
-    const columns = snapshot.rest.shift() as Columns;
-    if (snapshot.place < END_OF_PLACES || snapshot.rest.length > 0) {
-      return { kind: "part", columns, revision: undefined };
+    if (snapshot.unsent.length === 0) this.#visit(snapshot);
+    const entries = snapshot.unsent.shift() as EntryColumns;
+    if (snapshot.place < END_OF_PLACES || snapshot.unsent.length > 0) {
+      return { kind: "part", entries, revision: undefined };
     }
     this.#snapshot = undefined;
     host.endSnapshot(this);
-    return { kind: "part", columns, revision: snapshot.revision };
+    return { kind: "part", entries, revision: snapshot.revision };
   }
 
   /** Collects the entries at the next place. */
@@ -204,7 +209,7 @@ export class Subscription {
       const until = expiresAt + leewayMs;
       if (until > now) snapshot.builder.add(fingerprint, until);
     });
-    snapshot.rest = [...inParts(snapshot.builder.take(), MAX_ENTRIES_PER_MESSAGE)];
+    snapshot.unsent = [...inParts(snapshot.builder.take(), MAX_ENTRIES_PER_MESSAGE)];
   }
 
   /** The id of the `sync` to prove next: the last one stands for all before it. Undefined if there is none. */

@@ -1,6 +1,6 @@
 import { ServiceError } from "../errors.ts";
 
-// Errors that make negatives unavailable although the database answers; positives stay valid.
+// Why a check or a copy gets no proof, or no index. Positives stay valid; negatives are unavailable.
 
 export const REVISION_LOST = new ServiceError(
   "REVISION_LOST",
@@ -22,8 +22,10 @@ export const COMMITS_LOST = new ServiceError(
   "the database lacks commits that this replica has acknowledged: no token can be reported as not blacklisted until it has them again, or the replica is restarted",
 );
 
+/** For requests that wait for a proof when the replica stops. */
 export const STOPPED = new ServiceError("STORE_UNAVAILABLE", "this replica is shutting down");
 
+/** For streams of Watch. */
 export const NO_INDEX = new ServiceError(
   "NOT_FRESH",
   "this replica has no complete index to copy: it is being loaded, too large, or turned off",

@@ -31,10 +31,10 @@ interface Options {
   readonly observer?: Observer;
 }
 
-/** What a copy has when its stream begins: all changes up to `revision`, with fingerprints made by `key`. */
+/** What a copy has when its stream begins: all changes up to `revision`, with fingerprints made with `fingerprintKey`. */
 export interface CopyState {
   readonly revision: Revision;
-  readonly key: Uint8Array;
+  readonly fingerprintKey: Uint8Array;
 }
 
 /**
@@ -48,7 +48,7 @@ export class WatchHub implements SubscriptionHost {
   readonly #turns: SnapshotTurns<Subscription>;
   /** Whether a round of notifications is scheduled or running. */
   #isNotifying = false;
-  /** Whether something has changed since that round began. */
+  /** Whether something has changed since that round of notifications began. */
   #hasNewChange = false;
   /** Whether a read is scheduled or in flight. */
   #isReading = false;
@@ -125,9 +125,9 @@ export class WatchHub implements SubscriptionHost {
   }
 
   /** The number of the first change that the copy lacks; undefined if that is unknown or the change has been dropped. */
-  async #firstChangeFor({ revision, key }: CopyState): Promise<number | undefined> {
+  async #firstChangeFor({ revision, fingerprintKey }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
-    if (!follower.entries.fingerprintKey.equals(key) || revision.number > follower.applied.number)
+    if (!follower.entries.fingerprintKey.equals(fingerprintKey) || revision.number > follower.applied.number)
       return undefined;
     // Only snapshots contain the entries that the database has lost: they are not changes of any revision.
     if (follower.hasLostEntries) return undefined;
@@ -165,7 +165,7 @@ export class WatchHub implements SubscriptionHost {
 
   /**
    * Notifies all subscriptions that they may have a message. Several changes may arrive in one turn of the event loop, and many copies
-   * take several turns: only one round runs at a time, or the rounds would take a growing share of every turn.
+   * take several turns. Only one round runs at a time, because several would take a growing share of every turn.
    */
   #scheduleNotifications(): void {
     this.#hasNewChange = true;

@@ -9,7 +9,7 @@ export interface Authz {
   readonly address: HostPort | undefined;
   /** The header in which the proxy sends the jti of the token that it has verified, in lower case; undefined: none. */
   readonly jtiHeader: string | undefined;
-  /** The header in which the proxy sends the method of its client's request, in lower case; undefined: its own request has that method. */
+  /** The header in which the proxy sends the method of its client's request, in lower case; undefined: the proxy's own request has that method. */
   readonly methodHeader: string | undefined;
   /** Whether the jti is also read from the bearer token, without verifying its signature. */
   readonly unverifiedBearer: boolean;

@@ -12,10 +12,13 @@ export interface Config {
   readonly database: DatabaseAddress;
   readonly listenAddress: HostPort;
   readonly adminAddress: HostPort;
+  /** How long after its expiry an entry stays effective. */
   readonly expiryLeewayMs: number;
   /** 0: the service never prunes by itself. */
   readonly pruneIntervalMs: number;
+  /** How long an entry that is no longer effective is kept before it is pruned. */
   readonly pruneRetentionMs: number;
+  /** How long stopping may take after SIGTERM, calls in flight included. */
   readonly shutdownGraceMs: number;
   /** Whether checks are answered from the index in memory. */
   readonly index: boolean;
@@ -48,7 +51,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the configuration. Throws a ConfigError with all problems. It never repeats a secret. */
+/** Reads the configuration. Throws a ConfigError with all problems, which repeats no secret. */
 export function readConfig(env: Environment): Config {
   const from = new EnvironmentReader(env);
   const config = readSettings(from);
@@ -92,7 +95,7 @@ function readSettings(from: EnvironmentReader): Config {
 /** Reads the database's address. A connection to another machine is encrypted unless DATABASE_TLS=off. */
 function readDatabase(from: EnvironmentReader): DatabaseAddress {
   const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
-  const wanted = from.optional("DATABASE_TLS", onOrOff);
+  const tlsSetting = from.optional("DATABASE_TLS", onOrOff);
   const ca = from.file("DATABASE_CA_FILE")?.content;
   try {
     if (ca !== undefined) certificatesOf(ca, "DATABASE_CA_FILE");
@@ -102,9 +105,9 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
   }
   // `database` is undefined at run time if its value is invalid.
   if (database?.kind !== "mysql") return database;
-  if (wanted === false && ca !== undefined) from.addProblem("DATABASE_CA_FILE needs DATABASE_TLS=on");
-  const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));
-  return isWanted ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
+  if (tlsSetting === false && ca !== undefined) from.addProblem("DATABASE_CA_FILE needs DATABASE_TLS=on");
+  const usesTls = tlsSetting ?? (ca !== undefined || !isLoopback(database.host));
+  return usesTls ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
 }
 
 /** The database's address for the log, without user name and password. */

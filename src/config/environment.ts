@@ -20,7 +20,7 @@ export class EnvironmentReader {
     this.#env = env;
   }
 
-  /** The value of the variable, or the content of the file that `NAME_FILE` names, parsed by `parse`. */
+  /** The value of the variable, or the content of the file that `NAME_FILE` names, or `fallback` if both are absent; parsed by `parse`. */
   read<T>(name: string, fallback: string, parse: (text: string) => T, format?: Format): T {
     return this.#attempt(name, () => parse(this.#lookUp(name, format) ?? fallback));
   }

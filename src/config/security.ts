@@ -29,6 +29,7 @@ export interface Security {
   readonly reflection: boolean;
   /** Issuers whose raw tokens may be blacklisted. */
   readonly tokenIssuers: readonly TokenIssuer[];
+  /** The signature algorithms accepted for such raw tokens. */
   readonly tokenAlgorithms: readonly string[];
   /** Maximum time from now to an entry's expiry; 0: no limit. */
   readonly maxTokenLifetimeMs: number;
@@ -38,6 +39,7 @@ export interface Security {
   readonly streamsPerCaller: number;
 }
 
+/** The paths of the files. */
 export interface TlsFiles {
   readonly certificate: string;
   readonly key: string;

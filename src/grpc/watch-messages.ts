@@ -10,7 +10,7 @@ import type { CopyState } from "../blacklist/watch-hub.ts";
 import type { EpochMs } from "../entry.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision, parseRevision, type Revision } from "../revision.ts";
-import { HASH_NAME, KEY_BYTES } from "../token-index/fingerprint.ts";
+import { FINGERPRINT_KEY_BYTES, HASH_NAME } from "../token-index/fingerprint.ts";
 import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["response"]>;
@@ -24,11 +24,11 @@ export function readStart({ revision, key, entryKinds }: WatchRequest_Start): Co
   const read = revision === "" ? undefined : parseRevision(revision);
   if (revision !== "" && read === undefined)
     violations.add("start.revision", "must be a revision that this service returned");
-  if (revision !== "" && key.length !== KEY_BYTES) {
-    violations.add("start.key", `must be given with a revision, and have ${KEY_BYTES} bytes`);
+  if (revision !== "" && key.length !== FINGERPRINT_KEY_BYTES) {
+    violations.add("start.key", `must be given with a revision, and have ${FINGERPRINT_KEY_BYTES} bytes`);
   }
   violations.throwIfAny();
-  return read === undefined ? undefined : { revision: read, key };
+  return read === undefined ? undefined : { revision: read, fingerprintKey: key };
 }
 
 /** Encodes messages. Changes, which go to every stream, are encoded once. */
@@ -49,14 +49,14 @@ export class WatchMessages {
           value: {
             snapshot: delivery.isSnapshot,
             hash: HASH_NAME,
-            key: delivery.key,
+            key: delivery.fingerprintKey,
             entryCount: BigInt(delivery.count),
           },
         });
       case "part":
         return this.#encode({
           case: "entries",
-          value: { ...delivery.columns, revision: textOf(delivery.revision) },
+          value: { ...delivery.entries, revision: textOf(delivery.revision) },
         });
       case "change":
         return this.#encodeChange(delivery.change);

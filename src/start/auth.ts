@@ -48,6 +48,7 @@ export function startAuth(security: Security, { clock, clockBounds, log, onOutco
   }
 
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
+  // By the faster clock, so that a token or certificate is no longer accepted once it has expired by either clock.
   const callerValidity = new CallerValidity(() => clockBounds.latest());
   const keys = rules && keySet("callers", rules.keys);
   const bearerAuthenticator =

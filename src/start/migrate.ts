@@ -43,7 +43,7 @@ export async function migrate(
 
 /** A change to a table with hundreds of millions of rows may take hours. */
 const MIGRATION_TIMEOUT_MS = 24 * 3_600_000;
-/** No login waits for a migration, and a briefly busy server is no reason to stop between two migrations. */
+/** No check or revocation waits for a migration, and a briefly busy server is no reason to stop between two migrations. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 type Action = (engine: Engine, print: (line: string) => void) => Promise<boolean>;

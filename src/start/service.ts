@@ -34,7 +34,7 @@ import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
 
-/** In this last share of its validity a revocation list is reported as expiring, here and by the alert: the next list is then late. */
+/** In this last share of its validity a revocation list is reported as expiring, as by the alert: the next list should be there by then. */
 const CRL_NOTICE_SHARE = 0.1;
 
 export interface Service {

@@ -45,7 +45,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
   };
 }
 
-/** Rejects what shells, or URLs of other programs, give a meaning to: taken literally it would name a new file with an empty blacklist. */
+/** Rejects what shells, or URLs of other programs, expand or cut off: used literally, such a path names a new file with an empty blacklist. */
 function literalProblem(filename: string): string | undefined {
   if (/^~|\$\{|\$\w/.test(filename))
     return "contains ~ or a variable, which is not expanded here: write the path in full";

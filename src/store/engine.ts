@@ -5,8 +5,8 @@ import type { CommitResult, ExpiryContext } from "./store.ts";
 /** The differences between databases; everything else is in `knex-store.ts`. Throws as `Store` does. */
 export interface Engine {
   /**
-   * For the schema, List and Prune, which no login waits for. Writes, checks and the tail have connections of their own, so that they
-   * neither wait for a connection of the pool nor spend time in Knex.
+   * The pool for the schema, List and Prune. Writes, checks and the tail have connections of their own, so that they neither wait for a
+   * connection of the pool nor spend time in Knex.
    */
   readonly knex: Knex;
   /** Whether opening the store migrates the schema; otherwise an operator runs `migrate up`. */
@@ -16,7 +16,7 @@ export interface Engine {
   /** SQL that is 1 on a server that takes writes. */
   readonly writableSql: string;
   /** Tables whose storage engine has no transactions. */
-  unsafeTables(): Promise<readonly { readonly name: string; readonly engine: string }[]>;
+  nonTransactionalTables(): Promise<readonly { readonly name: string; readonly engine: string }[]>;
   /** SQL that follows a table's name in a FROM clause, and makes the database read it by the index with this name. */
   useIndexSql(name: string): string;
   /**
@@ -29,7 +29,7 @@ export interface Engine {
 
   /**
    * Reconnects the connections for reads, at most once a second. Called when the server takes no writes: after a failover only a new
-   * connection finds its successor.
+   * connection finds the server's successor.
    */
   renewReaders(): void;
 

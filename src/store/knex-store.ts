@@ -241,7 +241,7 @@ function countStamps(revisions: readonly Revision[]): string {
   return `(SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${numbers}) AND stamp IN (${stamps}))`;
 }
 
-/** SQL for a column with the number of rows found for `keys`; NULL for one key, whose row is there or not. */
+/** SQL for a column with the number of rows found for `keys`; NULL for at most one key, since the result then always has one row. */
 function countFound(keys: readonly unknown[], column: string): string {
   return keys.length > 1 ? `COUNT(${column}) OVER ()` : "NULL";
 }

@@ -51,7 +51,7 @@ class Session {
 /** A statement in flight, sent at `since` by the monotonic clock. */
 interface InFlight {
   readonly since: number;
-  /** Rejects it and destroys the connection. */
+  /** Rejects the statement and destroys the connection. */
   giveUp(error: Error): void;
 }
 

@@ -27,16 +27,17 @@ import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
 /** Interval at which read connections are replaced while their server is read-only. */
 const RENEW_READERS_MS = 1000;
-/** Attempts at one commit, and how long after the first the last may begin. */
+/** Attempts at one commit. */
 const MAX_WRITE_ATTEMPTS = 5;
+/** How long after the first attempt the last may begin. */
 const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
 /** The revision that last changed the entry, the revision that created it, and the entry's columns. */
 type ReadBackRow = [number, number, ...unknown[]];
 
 /**
- * More commits than a crash may undo. Since their numbers are reused, a commit whose answer was lost may have a lower number than one already
- * seen.
+ * More commits than a crash undoes. The numbers of undone commits are reused, so a commit whose answer was lost may have a lower number than a
+ * commit that was seen before.
  */
 const MAX_UNDONE_COMMITS = 1000;
 
@@ -68,7 +69,7 @@ export class MysqlEngine implements Engine {
     this.knex = this.#pool.knex;
   }
 
-  unsafeTables(): Promise<{ name: string; engine: string }[]> {
+  nonTransactionalTables(): Promise<{ name: string; engine: string }[]> {
     return this.knex("information_schema.tables")
       .select("table_name as name", "engine as engine")
       .whereRaw("table_schema = DATABASE()")

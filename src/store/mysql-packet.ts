@@ -29,8 +29,9 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
 export const MYSQL_WRITABLE =
   "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
-/** Whether the new row extends the stored one, or replaces it as a whole because it has expired, at `@dead` or before. */
+/** Whether the new row extends the stored one. */
 const EXTENDS = TIME_COLUMNS.map((column) => `VALUES(${column}) > ${column}`).join(" OR ");
+/** Whether the new row replaces the stored one as a whole, because the stored one has expired: at `@dead` or before. */
 const REPLACES = "VALUES(expires_at) > expires_at AND expires_at <= @dead";
 
 /** The index of each answer in the packet's result; `lost` is present only if the answer of an earlier attempt was lost. */

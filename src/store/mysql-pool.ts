@@ -25,8 +25,8 @@ export interface PoolTimeouts {
 const CLOSE_TIMEOUT_MS = 50;
 
 /**
- * A pool for statements that no login waits for. Knex can neither end a connection whose server has gone silent nor a statement on
- * it, so both are done here by destroying the connection at most `timeoutMs` after the statement was sent.
+ * A pool for statements that neither a check nor a revocation waits for. Knex cannot end a connection whose server has gone silent, nor a
+ * statement on it. So the connection is destroyed here, at most `timeoutMs` after the statement was sent.
  */
 export function createMysqlPool(
   options: DriverOptions,

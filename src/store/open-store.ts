@@ -7,7 +7,7 @@ import { MysqlEngine } from "./mysql-engine.ts";
 import { openSqliteEngine } from "./sqlite-engine.ts";
 import type { Store } from "./store.ts";
 
-/** Timeout of List's and Prune's statements, for which no login waits. */
+/** Timeout of List's and Prune's statements, for which no check or revocation waits. */
 const SLOW_STORE_TIMEOUT_MS = 8000;
 
 /**

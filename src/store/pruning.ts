@@ -15,7 +15,7 @@ const PRUNE_CHUNK = 150;
 export async function deleteExpired(
   knex: Knex,
   cutoff: number,
-  { limit, pause }: Pick<PruneTask, "limit" | "pause">,
+  { limit, mayContinueAfterPause }: Pick<PruneTask, "limit" | "mayContinueAfterPause">,
 ): Promise<PruneResult> {
   let count = 0;
   // Each chunk starts where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
@@ -39,7 +39,9 @@ export async function deleteExpired(
       .where("expires_at", "<=", cutoff)
       .delete();
     if (rows.length <= chunk) return { count, hasMore: false };
-    if (pause !== undefined && !(await pause())) return { count, hasMore: true };
+    if (mayContinueAfterPause !== undefined && !(await mayContinueAfterPause())) {
+      return { count, hasMore: true };
+    }
     from = Number(rows[chunk - 1]?.expires_at);
   }
 }

@@ -5,9 +5,10 @@ import type { Revision } from "../revision.ts";
 import { type Engine, text } from "./engine.ts";
 import type { DatabaseState, TailEntry } from "./store.ts";
 
-/** The columns of an entry's times; {@link timeValues} are their values. */
+/** The columns of {@link EntryTimes}: today only the expiry. */
 export const TIME_COLUMNS = ["expires_at"] as const;
 
+/** The values of {@link TIME_COLUMNS}, in their order. */
 export function timeValues({ expiresAt }: EntryTimes): readonly number[] {
   return [expiresAt];
 }
@@ -104,7 +105,7 @@ export function onlyRow<Row>(row: Row): NonNullable<Row> {
 }
 
 interface Page {
-  /** A column of `rows` that is never NULL. */
+  /** A column of `rows` that is never NULL, by which they are counted. */
   readonly key: string;
   /** The columns to sort by, as Knex takes them. */
   readonly order: readonly { readonly column: string; readonly order: "asc" | "desc" }[];

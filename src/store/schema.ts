@@ -76,10 +76,10 @@ export async function checkSchema(engine: Engine): Promise<string | undefined> {
       `the database's schema no longer supports this version of token-blacklist (schema level ${CODE_VERSION}, at least ${oldestCode} needed): upgrade token-blacklist`,
     );
   }
-  const [unsafe] = await engine.unsafeTables();
-  if (unsafe !== undefined) {
+  const [table] = await engine.nonTransactionalTables();
+  if (table !== undefined) {
     throw new SchemaError(
-      `the table ${unsafe.name} is kept by ${unsafe.engine}, which has no transactions: ALTER TABLE ${unsafe.name} ENGINE = InnoDB`,
+      `the table ${table.name} is kept by ${table.engine}, which has no transactions: ALTER TABLE ${table.name} ENGINE = InnoDB`,
     );
   }
   return unknown.length > 0

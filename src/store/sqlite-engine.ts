@@ -48,7 +48,7 @@ export class SqliteEngine implements Engine {
     });
   }
 
-  async unsafeTables(): Promise<[]> {
+  async nonTransactionalTables(): Promise<[]> {
     return [];
   }
 
@@ -103,7 +103,7 @@ export class SqliteEngine implements Engine {
 
   async #use<T>(work: (database: Database) => T): Promise<T> {
     try {
-      // A statement that was prepared before would still run.
+      // A statement that was prepared before the database was closed would still run.
       if (this.#isClosed) throw new Error("the database is closed");
       return work(this.#database);
     } catch (error) {
@@ -156,7 +156,7 @@ function openingProblem(filename: string, code: string): string {
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
-  ENOENT: "the folder above its own does not exist",
+  ENOENT: "the parent of its folder does not exist (only one missing folder is created)",
   ENOTDIR: "a part of its path is a file",
   ENOSPC: "the disk is full",
   EROFS: "the file system is read-only",
@@ -243,7 +243,7 @@ const SUFFIXES = ["", "-wal", "-shm", "-journal"];
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 /** Permission bits of the group and of other users. */
-const OTHERS = 0o077;
+const OTHERS_MODE = 0o077;
 
 /**
  * Creates the file, empty, and its folder if they are missing, accessible to this user only: the file tells what was revoked and why,
@@ -262,6 +262,6 @@ export function filesOpenToOthers(filename: string): string[] {
   return SUFFIXES.flatMap((suffix) => {
     const path = `${filename}${suffix}`;
     const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
-    return (mode & OTHERS) === 0 ? [] : [`${path} (0${(mode & 0o777).toString(8)})`];
+    return (mode & OTHERS_MODE) === 0 ? [] : [`${path} (0${(mode & 0o777).toString(8)})`];
   });
 }

@@ -51,7 +51,7 @@ export interface Store {
   /**
    * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by both clocks
    * and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the leeway the database remembers. Works
-   * in short transactions until `pause` resolves to false. Of concurrent calls, one counts each entry. Throws STORE_UNAVAILABLE,
+   * in short transactions until `mayContinueAfterPause` resolves to false. Of concurrent calls, one counts each entry. Throws STORE_UNAVAILABLE,
    * deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
    */
   prune(request: PruneTask): Promise<PruneResult>;
@@ -116,7 +116,7 @@ export interface Changes extends DatabaseState {
   /** The position of the next page. */
   readonly next: TailPosition;
   /**
-   * True if the commit `seen` and all required commits are in this database's history, or none was named. A required commit older than the
+   * True if the commit `seen` and all required commits are in this database's history, or no commit was named. A required commit older than the
    * oldest commit kept is assumed to be. False: a crash, a restore or a failover has undone a commit, and everything read so far is of
    * another history.
    */
@@ -181,7 +181,7 @@ export interface ListQuery extends ExpiryContext {
   readonly asOf: EpochMs | undefined;
 }
 
-/** Conditions that must all hold; one that is undefined always does. An entry without a creation time matches no bound on it. */
+/** Conditions that must all hold; an undefined condition always holds. Bounds on the creation time exclude entries without such a time. */
 export interface ListFilter {
   readonly includeExpired: boolean;
   /** Inclusive. */
@@ -212,21 +212,24 @@ export interface CountQuery extends ExpiryContext {
 
 /** See {@link Store.prune}. */
 export interface PruneTask extends ExpiryContext {
+  /** How long an entry that is no longer effective is kept. */
   readonly retentionMs: number;
+  /** The maximum number of entries to delete or count. */
   readonly limit: number;
   /** Undefined: no further condition. */
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
   /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. */
-  readonly pause?: () => Promise<boolean>;
+  readonly mayContinueAfterPause?: () => Promise<boolean>;
 }
 
-/** Numbers of connections, and of statements that wait for one. */
+/** Numbers of connections. */
 export interface PoolUse {
   readonly used: number;
   readonly idle: number;
-  /** The maximum of both together. */
+  /** The maximum of `used` and `idle` together. */
   readonly limit: number;
+  /** The number of statements that wait for a connection. */
   readonly waiting: number;
 }
 

@@ -29,7 +29,7 @@ type Rows = readonly (readonly unknown[])[];
 /** A revision that no commit has. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
 
-/** The lengths of the list of required commits in a statement. Few, because the database prepares every distinct text. Mostly 1 is used. */
+/** The lengths of the list of required commits in a statement: few, because the database prepares each distinct text. Mostly 1 is used. */
 const LIST_SIZES = [1, 2, 8, 64] as const;
 
 /** SQL for a page of the table. Each row tells whether it is of the right database, followed by the entry and `columns`. */
@@ -43,7 +43,7 @@ const SCAN = scanFor("");
 /** Each row also tells whether it is the table's last row. That doubles the cost, so it is used only for the last page. */
 const LAST_SCAN = scanFor(", jti = (SELECT MAX(jti) FROM blacklisted_tokens)");
 
-/** A page without rows proves nothing; this statement's row does. */
+/** Proves an empty page, which proves nothing by itself: its row tells whether the database is the right one, and whether a row follows. */
 const SCAN_END = `SELECT generation = ?, (SELECT COUNT(*) FROM (SELECT jti FROM blacklisted_tokens WHERE jti > ? LIMIT 1) more)
   FROM blacklist_state WHERE id = 1`;
 
@@ -57,10 +57,13 @@ export class SqlTail implements Tail {
   readonly #generation: () => Promise<string>;
   /** SQL for the state as one text, see {@link STATE}. */
   readonly #stateSql: string;
-  /** SQL for the state and the changes, with a list of `length` required commits. */
+  /**
+   * SQL for the state (columns 0 to 4), the count of required stamps, the oldest commit, the count of changes, and in each row one change:
+   * its revision (column 8), key and times. The list of required commits has the given length.
+   */
   readonly #changesSql: (length: number) => string;
   /** Whether the last read found no changes, so that the next one probably finds none either. */
-  #isQuiet = false;
+  #foundNothing = false;
 
   constructor(engine: Engine, generation: () => Promise<string>) {
     this.#engine = engine;
@@ -89,7 +92,7 @@ export class SqlTail implements Tail {
     required: readonly Revision[] = [],
   ): Promise<Changes> {
     const others = seen === undefined ? required : required.filter((one) => !isSameRevision(one, seen));
-    if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
+    if (this.#foundNothing && others.length === 0 && seen?.number === from.revision - 1) {
       // Half the work for the database: a change would raise the revision in the state row. If it is still that of the commit seen, the
       // stamp tells whether that commit is still there.
       const state = await this.#readState();
@@ -120,7 +123,7 @@ export class SqlTail implements Tail {
     const found = count === 0 ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
-    this.#isQuiet = found.length === 0;
+    this.#foundNothing = found.length === 0;
     return {
       ...this.#checkWritable(state),
       intact: stampCount === expected,

@@ -1,7 +1,7 @@
 /**
- * Characters that no setting contains on purpose. They are added when a value is written into a file: by env files, systemd's
- * EnvironmentFile, YAML block scalars, and editors that write a byte order mark. Controls, formatting marks, lone surrogates, line separators, replacement characters, and all spaces but U+0020. Joiners are excluded,
- * since some scripts need them.
+ * Characters that no setting contains on purpose: controls, formatting marks, lone surrogates, line separators, replacement characters, and
+ * all spaces but U+0020. Joiners are allowed, since some scripts need them. Env files, systemd's EnvironmentFile, YAML block scalars, and
+ * editors that write a byte order mark add such characters to a value.
  */
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]|(?! )\p{Zs}/u;
 const QUOTES = /^["'`\u2018-\u201f]|["'`\u2018-\u201f]$/u;

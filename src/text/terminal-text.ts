@@ -1,5 +1,5 @@
-// Controls, formatting marks (direction overrides among them), lone surrogates, line separators, fillers, and all spaces but U+0020:
-// characters that could control a terminal, or are indistinguishable from others.
+// Characters that could control a terminal, or are indistinguishable from others: controls, formatting marks (direction overrides among
+// them), lone surrogates, line separators, fillers, and all spaces but U+0020.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 const EDGE_SPACE = /^ +| +$/g;
 const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

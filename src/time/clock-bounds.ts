@@ -33,8 +33,8 @@ export class ClockBounds {
   }
 
   /**
-   * The database's clock, extrapolated from the arrival of its reading, so by no more than the time since it was read; the local clock if
-   * there is no reading.
+   * The database's clock: its last reading plus the time since the reading arrived, which is at most the time since the clock was read; the
+   * local clock if there is no reading.
    */
   #database(): number {
     if (this.#seen === undefined) return this.#clock.now();

@@ -6,14 +6,15 @@ const WORDS = 4;
 /** Divides a time into two halves of 32 bits. */
 const HALF = 2 ** 32;
 
-/** Entries as they are sent to local copies: the n-th fingerprint belongs to the n-th time. */
-export interface Columns {
+/** Entries as they are sent to local copies, in two columns of the same order: the n-th fingerprint belongs to the n-th time. */
+export interface EntryColumns {
+  /** 16 bytes for each entry, see {@link Fingerprinter}. */
   readonly fingerprints: Uint8Array;
-  /** When each entry stops being BLACKLISTED: milliseconds since 1970, little-endian, leeway included. */
+  /** When each entry stops being BLACKLISTED: eight bytes, milliseconds since 1970, little-endian, leeway included. */
   readonly until: Uint8Array;
 }
 
-/** Collects entries. */
+/** Collects entries in columns. */
 export class ColumnsBuilder {
   #fingerprints = new DataView(new ArrayBuffer(64 * FINGERPRINT_BYTES));
   #until = new DataView(new ArrayBuffer(64 * UNTIL_BYTES));
@@ -23,6 +24,7 @@ export class ColumnsBuilder {
     return this.#size;
   }
 
+  /** Adds an entry that is BLACKLISTED `until` a time in milliseconds since 1970. */
   add(fingerprint: Int32Array, until: number): void {
     if (this.#size * UNTIL_BYTES === this.#until.byteLength) {
       this.#fingerprints = doubled(this.#fingerprints);
@@ -37,7 +39,7 @@ export class ColumnsBuilder {
   }
 
   /** Returns the entries added since the last call. */
-  take(): Columns {
+  take(): EntryColumns {
     const columns = {
       fingerprints: new Uint8Array(this.#fingerprints.buffer.slice(0, this.#size * FINGERPRINT_BYTES)),
       until: new Uint8Array(this.#until.buffer.slice(0, this.#size * UNTIL_BYTES)),
@@ -52,7 +54,7 @@ export class ColumnsBuilder {
  * have different numbers of entries.
  */
 export function eachOf(
-  { fingerprints, until }: Columns,
+  { fingerprints, until }: EntryColumns,
   each: (fingerprint: Int32Array, until: number) => void,
 ): void {
   const size = until.length / UNTIL_BYTES;
@@ -72,7 +74,7 @@ export function eachOf(
 }
 
 /** Splits columns into parts of at most `count` entries, in order; yields one empty part if there are no entries. */
-export function* inParts({ fingerprints, until }: Columns, count: number): Generator<Columns> {
+export function* inParts({ fingerprints, until }: EntryColumns, count: number): Generator<EntryColumns> {
   let from = 0;
   do {
     const to = from + count;

@@ -7,11 +7,11 @@ import { packUuid, UUID_LENGTH } from "./uuid.ts";
 /** The name of the algorithm, as sent to local copies. Another algorithm needs another name. */
 export const HASH_NAME = "chaskey12-uuid-1";
 
-/** Bytes of the secret key of the fingerprints. */
-export const KEY_BYTES = 32;
+/** Bytes of the secret key with which fingerprints are made. */
+export const FINGERPRINT_KEY_BYTES = 32;
 
 /**
- * Computes the 128-bit fingerprints of keys with a keyed hash, so that choosing keys does not allow choosing their positions in the
+ * Computes the 128-bit fingerprints of entries' keys with a keyed hash, so that choosing keys does not allow choosing their positions in the
  * table. Two keys collide with a probability of 2^-128 per pair; two UUIDs in canonical text never do.
  */
 export class Fingerprinter {
@@ -24,15 +24,17 @@ export class Fingerprinter {
   readonly #scratch = new Uint8Array(MAX_KEY_BYTES + 1 + BLOCK_BYTES);
   readonly #view = new DataView(this.#scratch.buffer);
 
-  /** `key` has 32 bytes and is secret. */
-  constructor(key: Uint8Array) {
-    if (key.length !== KEY_BYTES) throw new RangeError(`the key must have ${KEY_BYTES} bytes`);
-    this.#uuids = new Chaskey(subKey(key, "token-index uuid"));
-    this.#others = new Chaskey(subKey(key, "token-index other"));
+  /** `fingerprintKey`, the key of the hash, has 32 bytes and is secret. */
+  constructor(fingerprintKey: Uint8Array) {
+    if (fingerprintKey.length !== FINGERPRINT_KEY_BYTES) {
+      throw new RangeError(`the key must have ${FINGERPRINT_KEY_BYTES} bytes`);
+    }
+    this.#uuids = new Chaskey(subKey(fingerprintKey, "token-index uuid"));
+    this.#others = new Chaskey(subKey(fingerprintKey, "token-index other"));
   }
 
   /**
-   * The fingerprint of a key as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
+   * The fingerprint of an entry's key, given as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
    * Throws a RangeError if the key has more than 255 bytes.
    */
   hash(key: string | Uint8Array): Int32Array {
@@ -73,8 +75,8 @@ export class Fingerprinter {
   }
 }
 
-function subKey(key: Uint8Array, label: string): Uint8Array {
-  return new Uint8Array(hkdfSync("sha256", key, "", label, BLOCK_BYTES));
+function subKey(fingerprintKey: Uint8Array, label: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", fingerprintKey, "", label, BLOCK_BYTES));
 }
 
 /** Bytes as text, one character per byte: a canonical UUID has no other characters. */

@@ -1,6 +1,6 @@
 import { Slots } from "./slots.ts";
 
-/** Home slots, where the search for an entry begins, of a new table. A full table doubles them. */
+/** The number of home slots of a new table; a full table doubles it. The search for an entry begins at the entry's home slot. */
 const INITIAL_HOMES = 12;
 /**
  * The largest table has 300 kB: splitting or sweeping it takes 0.1 to 0.2 ms, which delays no request noticeably, and ten million
@@ -13,7 +13,7 @@ const SLACK = 64;
 const MAX_LOAD = 7 / 8;
 /** A visit makes this many passes over a table, each from front to back over slots that are this far apart. */
 const VISIT_STRIDE = 64;
-/** Two segments that were split from one are joined again up to this load of the result, so far below MAX_LOAD that it does not soon split. */
+/** Two segments that were split from one are joined again if the load is then at most this: so low that the result does not soon split. */
 const MIN_LOAD = 3 / 8;
 
 /**
@@ -50,7 +50,7 @@ export class Segment {
     return slot < 0 ? 0 : this.#slots.expiryOf(slot);
   }
 
-  /** Adds an entry, or keeps the later expiry if it exists. Returns false, and changes nothing, if the segment has to be split. */
+  /** Adds an entry, or keeps the later expiry if the entry exists. Returns false, and adds nothing, if the segment has to be split. */
   put(fingerprint: Int32Array, expiresAt: number): boolean {
     const known = this.#slots.find(fingerprint, this.#homeOf(fingerprint[0] as number));
     if (known >= 0) {
@@ -114,12 +114,12 @@ export class Segment {
     if (this.#size >= MAX_LOAD * this.#homes) return false;
     const slots = this.#slots;
     const first = fingerprint[0] as number;
-    let place = this.#homeOf(first);
-    while (!slots.isFree(place) && slots.firstOf(place) >>> 0 < first >>> 0) place++;
-    let free = place;
+    let slot = this.#homeOf(first);
+    while (!slots.isFree(slot) && slots.firstOf(slot) >>> 0 < first >>> 0) slot++;
+    let free = slot;
     while (!slots.isFree(free)) free++;
     if (free === slots.length - 1) return false;
-    slots.insert(place, free, fingerprint, expiresAt);
+    slots.insert(slot, free, fingerprint, expiresAt);
     this.#size++;
     return true;
   }

@@ -5,7 +5,7 @@ import { Segment } from "./segment.ts";
  * The keys of entries with their expiries, in 29 to 57 bytes per entry, some 40 on average.
  *
  * It stores a keyed 128-bit fingerprint in place of a key: a key that was not added is found with a probability of 2^-128 per key that
- * was. Look-ups and additions take well below a microsecond, or 0.2 ms when a table is split, however many entries there are. The index
+ * was added. Look-ups and additions take well below a microsecond, or 0.2 ms when a table is split, however many entries there are. The index
  * has no clock: an expired entry stays until {@link sweep} removes it.
  *
  * Segments are found by the last bits of a fingerprint's second word (extendible hashing): the directory has an element for each
@@ -15,12 +15,12 @@ export class TokenIndex {
   readonly #fingerprinter: Fingerprinter;
   #directory: Segment[] = [new Segment()];
   #size = 0;
-  /** The place in the directory at which the next sweep resumes. */
+  /** The index in the directory at which the next sweep resumes. */
   #sweepAt = 0;
 
-  /** `key` has 32 bytes and is secret: knowing it allows choosing entries that make the index slow. */
-  constructor(key: Uint8Array) {
-    this.#fingerprinter = new Fingerprinter(key);
+  /** `fingerprintKey` has 32 bytes and is secret: knowing it allows choosing entries that make the index slow. */
+  constructor(fingerprintKey: Uint8Array) {
+    this.#fingerprinter = new Fingerprinter(fingerprintKey);
   }
 
   /** The number of entries, expired or not. */
@@ -30,11 +30,14 @@ export class TokenIndex {
 
   /** The size of the tables in bytes, without dropped tables that have not been garbage-collected yet. */
   get bytes(): number {
-    return this.#directory.reduce((sum, segment, at) => sum + (isFirst(segment, at) ? segment.bytes : 0), 0);
+    return this.#directory.reduce(
+      (sum, segment, index) => sum + (isFirstElement(segment, index) ? segment.bytes : 0),
+      0,
+    );
   }
 
   /**
-   * Adds an entry, or keeps the later expiry if it exists. `key` is text or its UTF-8: 1 to 255 bytes, well-formed. `expiresAt` is in
+   * Adds an entry, or keeps the later expiry if the entry exists. `key` is text or its UTF-8: 1 to 255 bytes, well-formed. `expiresAt` is in
    * whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `key` is longer.
    */
   add(key: string | Uint8Array, expiresAt: number): void {
@@ -51,7 +54,7 @@ export class TokenIndex {
     return this.#fingerprinter.hashIfKey(text);
   }
 
-  /** Adds an entry by its fingerprint, which must have been made with the same key. */
+  /** {@link add} by fingerprint, which must have been made with the same fingerprint key. */
   put(fingerprint: Int32Array, expiresAt: number): void {
     for (;;) {
       const segment = this.#segmentOf(fingerprint);
@@ -64,27 +67,27 @@ export class TokenIndex {
     }
   }
 
-  /** The entry's expiry in milliseconds since 1970, in the past or future; 0 if it is not held. Throws as {@link add} does. */
+  /** The entry's expiry in milliseconds since 1970, in the past or future; 0 if the entry is not held. Throws as {@link add} does. */
   expiryOf(key: string): number {
     return this.expiryOfFingerprint(this.#fingerprinter.hash(key));
   }
 
-  /** {@link expiryOf} by fingerprint, which must have been made with the same key. */
+  /** {@link expiryOf} by fingerprint, which must have been made with the same fingerprint key. */
   expiryOfFingerprint(fingerprint: Int32Array): number {
     return this.#segmentOf(fingerprint).expiryOf(fingerprint);
   }
 
   /**
-   * Removes the entries that expire at `cutoff` or before from the next `segments` segments, or from all if that is Infinity, and returns
-   * how many. Resumes where the last sweep ended, and wraps around: each round examines every entry that is held throughout it. Frees
-   * memory of sparsely filled tables.
+   * Removes the entries that expire at `cutoff` or before from the next `segments` segments (Infinity: all), and returns how many. Resumes
+   * where the last sweep ended, and wraps around, so that sweeps reach every entry that is held long enough. Frees memory of sparsely filled
+   * tables.
    */
   sweep(cutoff: number, segments = 1): number {
     const before = this.#size;
     let left = segments;
-    for (let places = this.#directory.length; places > 0 && left > 0; places--) {
+    for (let elements = this.#directory.length; elements > 0 && left > 0; elements--) {
       const segment = this.#directory[this.#sweepAt] as Segment;
-      if (isFirst(segment, this.#sweepAt)) {
+      if (isFirstElement(segment, this.#sweepAt)) {
         this.#size -= segment.sweep(cutoff);
         this.#merge(segment, this.#sweepAt);
         left--;
@@ -95,9 +98,9 @@ export class TokenIndex {
   }
 
   /**
-   * Calls `each` with the entries of one segment, in no order, and returns the next place. Repeated from 0 until it returns
-   * {@link END_OF_PLACES}, it passes on every entry that is held throughout, some of them twice, even if segments split or join in
-   * between. The fingerprint is always in the same array.
+   * Calls `each` with the entries of the segment at `place`, in no order, and returns the next place. Calls from place 0 until
+   * {@link END_OF_PLACES} is returned visit every entry that is held throughout, some of them twice, even if segments split or join
+   * between the calls. The fingerprint is always in the same array.
    *
    * A place is a fingerprint's second word with its bits reversed, so that the entries of a segment are contiguous, as are those of
    * two segments that split or join.
@@ -121,13 +124,13 @@ export class TokenIndex {
       this.#directory[at] = sibling;
   }
 
-  /** Joins only with a segment that this round of sweeping has already passed, so that no entry is skipped. */
-  #merge(segment: Segment, place: number): void {
+  /** Joins the segment at `index` only with one that the sweep has already passed, so that no entry is skipped. */
+  #merge(segment: Segment, index: number): void {
     const bit = 2 ** (segment.depth - 1);
-    if (place < bit) return;
-    const sibling = this.#directory[place - bit] as Segment;
+    if (index < bit) return;
+    const sibling = this.#directory[index - bit] as Segment;
     if (sibling.depth !== segment.depth || !sibling.join(segment)) return;
-    for (let at = place; at < this.#directory.length; at += 2 * bit) this.#directory[at] = sibling;
+    for (let at = index; at < this.#directory.length; at += 2 * bit) this.#directory[at] = sibling;
   }
 }
 
@@ -140,7 +143,7 @@ function reverseBits(word: number): number {
   return reversed;
 }
 
-/** Whether `place` is the first of a segment's elements in the directory; a sweep examines a segment there only. */
-function isFirst(segment: Segment, place: number): boolean {
-  return place < 2 ** segment.depth;
+/** Whether the segment's first element in the directory is the one at `index`; a sweep examines a segment there only. */
+function isFirstElement(segment: Segment, index: number): boolean {
+  return index < 2 ** segment.depth;
 }

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { after, before, describe, it } from "mocha";
 import { sharedRendering } from "../../src/admin/admin-server.ts";
-import { MAX_ADMIN_CONNECTIONS, MAX_ADMIN_HEADER_BYTES, RENDERING_REST } from "../../src/limits.ts";
+import { MAX_ADMIN_CONNECTIONS, MAX_ADMIN_HEADER_BYTES, RENDERING_PAUSE_RATIO } from "../../src/limits.ts";
 import { metricsAhead } from "../attacks/metrics-ahead.ts";
 import { silentHttp, slowBodies, slowHeaders } from "../attacks/slow-http.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
@@ -145,7 +145,7 @@ describe("sharedRendering", () => {
     for (const [index, [began]] of spans.entries()) {
       const before = spans[index - 1];
       if (before !== undefined)
-        expect(began - before[1]).to.be.at.least(RENDERING_REST * (before[1] - before[0]));
+        expect(began - before[1]).to.be.at.least(RENDERING_PAUSE_RATIO * (before[1] - before[0]));
     }
     expect(spans).to.have.lengthOf(3);
   });

@@ -68,7 +68,7 @@ describe("PruneSchedule", () => {
   it("prunes all expired entries, with the service's leeway and retention", () => {
     schedule();
     clock.advance(HOUR);
-    expect(store.prunes.map(({ input: { pause, ...order } }) => order)).to.deep.equal([
+    expect(store.prunes.map(({ input: { mayContinueAfterPause, ...order } }) => order)).to.deep.equal([
       {
         limit: MAX_PRUNE_COUNT,
         dryRun: false,

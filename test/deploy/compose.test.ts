@@ -81,13 +81,15 @@ describe("compose.yaml", () => {
     expect([...inCompose].sort()).to.deep.equal(defaults.sort());
   });
 
-  it("has a script that prints the digest of every image, and nothing else", async () => {
+  it("has a script that prints the digest of every image, or writes it into a file of settings", async () => {
     const folder = await freshFolder();
     const script = join(ROOT, "scripts/pin-images.sh");
-    const pinned = async (digest: string) => {
+    const pinned = async (digest: string, ...args: readonly string[]) => {
       const said = `#!/bin/sh\necho "$@" >>${folder}/asked\necho ${digest}\n`;
       await writeFile(join(folder, "docker"), said, { mode: 0o755 });
-      return promisify(execFile)(script, { env: { ...process.env, PATH: `${folder}:${process.env.PATH}` } });
+      return promisify(execFile)(script, args, {
+        env: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
+      });
     };
     const digest = `sha256:${"0a".repeat(32)}`;
     const { stdout } = await pinned(digest);
@@ -99,6 +101,17 @@ describe("compose.yaml", () => {
     expect(stdout.trimEnd().split("\n")).to.have.members([...new Set(expected)]);
     expect((await readFile(join(folder, "asked"), "utf8")).trimEnd().split("\n")).to.have.length(5);
     expect((await rejection(pinned("latest"))) as object).to.include({ code: 1, stdout: "" });
+
+    const file = join(folder, ".env");
+    await writeFile(
+      file,
+      "AUTH_ISSUER=https://id.example\nNODE_IMAGE=node:old\nTOKEN_BLACKLIST_IMAGE=mine\n",
+    );
+    await rejection(pinned("latest", file));
+    await pinned(digest, file);
+    expect(await readFile(file, "utf8")).to.equal(
+      `AUTH_ISSUER=https://id.example\nTOKEN_BLACKLIST_IMAGE=mine\n${stdout}`,
+    );
   });
 
   it("starts the service after the migration has succeeded, and gives it time to stop", () => {

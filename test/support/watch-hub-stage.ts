@@ -8,7 +8,7 @@ import type { Jti } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
 import type { Revision } from "../../src/revision.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";
-import { type Columns, eachOf } from "../../src/token-index/columns.ts";
+import { type EntryColumns, eachOf } from "../../src/token-index/columns.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { HeldStore, turn } from "./held-store.ts";
@@ -63,7 +63,7 @@ export class WatchHubStage {
     const principal =
       own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, token: own as Jti };
     const subscription = await this.watchHub.open(
-      revision && { revision, key: key ?? this.follower.entries.fingerprintKey },
+      revision && { revision, fingerprintKey: key ?? this.follower.entries.fingerprintKey },
       {
         isGone: false,
         principal,
@@ -73,7 +73,7 @@ export class WatchHubStage {
   }
 
   /** The sorted jtis of these entries; ? for an unknown one. */
-  namesOf(columns: Columns): string {
+  namesOf(columns: EntryColumns): string {
     const names: string[] = [];
     eachOf(columns, (fingerprint) => names.push(this.#names.get(fingerprint.join(" ")) ?? "?"));
     return names.sort().join(" ");
@@ -90,7 +90,7 @@ export class KeptCopy {
   readonly subscription: Subscription;
   /** The messages received, as text. */
   readonly story: string[] = [];
-  readonly columns: Columns[] = [];
+  readonly columns: EntryColumns[] = [];
   /** Why it has ended. */
   reason: string | undefined;
   /** While true, it takes no messages. */
@@ -133,8 +133,8 @@ export class KeptCopy {
       case "opened":
         return delivery.isSnapshot ? `snapshot of ${delivery.count}` : "changes";
       case "part":
-        this.columns.push(delivery.columns);
-        return `part ${this.#stage.namesOf(delivery.columns)}${at(delivery.revision)}`;
+        this.columns.push(delivery.entries);
+        return `part ${this.#stage.namesOf(delivery.entries)}${at(delivery.revision)}`;
       case "change":
         this.columns.push(delivery.change);
         return `change ${this.#stage.namesOf(delivery.change)}${at(delivery.change.revision)}`;

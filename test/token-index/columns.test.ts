@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
-import { type Columns, ColumnsBuilder, eachOf, inParts } from "../../src/token-index/columns.ts";
+import { ColumnsBuilder, type EntryColumns, eachOf, inParts } from "../../src/token-index/columns.ts";
 
 type Entry = readonly [fingerprint: readonly number[], until: number];
 
@@ -14,12 +14,12 @@ function entries(count: number): Entry[] {
   ]);
 }
 
-function columnsOf(all: readonly Entry[], builder = new ColumnsBuilder()): Columns {
+function columnsOf(all: readonly Entry[], builder = new ColumnsBuilder()): EntryColumns {
   for (const [fingerprint, until] of all) builder.add(Int32Array.from(fingerprint), until);
   return builder.take();
 }
 
-function read(columns: Columns): Entry[] {
+function read(columns: EntryColumns): Entry[] {
   const found: Entry[] = [];
   eachOf(columns, (fingerprint, until) => found.push([[...fingerprint], until]));
   return found;
@@ -82,7 +82,7 @@ describe("columns of entries", () => {
 
   it("are split into parts of the same entries, and into one part without entries", () => {
     const all = entries(10);
-    const parts = (columns: Columns, count: number) => [...inParts(columns, count)].map(read);
+    const parts = (columns: EntryColumns, count: number) => [...inParts(columns, count)].map(read);
     expect([
       parts(columnsOf(all), 4),
       parts(columnsOf(all), 5),

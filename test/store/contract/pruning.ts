@@ -151,13 +151,15 @@ export function describePruning({ open, reopen }: OpenStores): void {
       const receipt = await store.prune({
         ...order,
         now: at(Date.now()),
-        pause: async () => left.push((await remaining(store)).length) < 2,
+        mayContinueAfterPause: async () => left.push((await remaining(store)).length) < 2,
       });
       expect(receipt.hasMore).to.equal(true);
       expect(left).to.have.length(2);
       expect(left[0]).to.be.within(1, 999);
       expect(left[1]).to.equal(1000 - receipt.count);
-      expect(await store.prune({ ...order, now: at(Date.now()), pause: async () => true })).to.deep.equal({
+      expect(
+        await store.prune({ ...order, now: at(Date.now()), mayContinueAfterPause: async () => true }),
+      ).to.deep.equal({
         count: 1000 - receipt.count,
         hasMore: false,
       });
