@@ -11,11 +11,11 @@ import { DEFAULT_DEADLINE_MS } from "../../src/limits.ts";
 import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
+import type { FaultProxy } from "../support/fault-proxy.ts";
+import { FaultyDatabase } from "../support/faulty-database.ts";
 import { checkHealth, type HealthWatch, watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
-import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
@@ -30,7 +30,7 @@ const RECOVERED_WITHIN_MS = 2000;
 
 describe("an unavailable database", () => {
   let server: PrivateMariadb;
-  let database: TestDatabase;
+  let database: FaultyDatabase;
   let proxy: FaultProxy;
   let running: RunningService;
   let channel: RawChannel;
@@ -43,9 +43,9 @@ describe("an unavailable database", () => {
   after(() => server?.stop());
 
   beforeEach(async () => {
-    database = await server.createDatabase();
-    proxy = await FaultProxy.start({ port: server.port });
-    running = await startService({ url: proxy.through(database.url) });
+    database = await FaultyDatabase.create(server);
+    ({ proxy } = database);
+    running = await startService({ url: database.proxiedUrl });
     channel = new RawChannel(running.address);
     watch = watchHealth(channel);
     await watch.reaches("SERVING");
@@ -54,8 +54,7 @@ describe("an unavailable database", () => {
     await proxy.heal();
     channel.close();
     await running.stop();
-    await proxy.close();
-    await database.drop();
+    await database.close();
   });
 
   function blacklist(jti: string) {
@@ -278,7 +277,7 @@ describe("an unavailable database", () => {
     await running.stop();
     channel.close();
     const clock = new FakeClock(Date.now());
-    running = await startService({ url: proxy.through(database.url), clock });
+    running = await startService({ url: database.proxiedUrl, clock });
     channel = new RawChannel(running.address);
     proxy.blackhole();
     const first = rejection(blacklist("under-way"));
@@ -327,13 +326,13 @@ describe("a service that starts before its database", () => {
   for (const away of ["refuses connections", "is silent"] as const) {
     it(`starts while it ${away}, is NOT_SERVING, and serves within 2 s of its return`, async function () {
       this.timeout(60_000);
-      const database = await server.createDatabase();
+      const database = await FaultyDatabase.create(server);
       await migrate("up", parseDatabaseUrl(database.url), () => {});
-      const proxy = await FaultProxy.start({ port: server.port });
+      const { proxy } = database;
       if (away === "is silent") proxy.blackhole();
       else proxy.refuse();
       const began = performance.now();
-      const running = await startService({ url: proxy.through(database.url), migrated: false });
+      const running = await startService({ url: database.proxiedUrl, migrated: false });
       const channel = new RawChannel(running.address);
       try {
         expect(performance.now() - began, "until it listens").to.be.below(5000);
@@ -355,8 +354,7 @@ describe("a service that starts before its database", () => {
         await proxy.heal();
         channel.close();
         await running.stop();
-        await proxy.close();
-        await database.drop();
+        await database.close();
       }
     });
   }

@@ -8,17 +8,17 @@ import {
   MAX_AUTHZ_UNANSWERED,
   MAX_JWT_BYTES,
 } from "../../src/limits.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
+import { FaultyDatabase } from "../support/faulty-database.ts";
 import { watchHealth } from "../support/health-client.ts";
 import { ask, type HttpAnswer } from "../support/http-ask.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
-import { type RunningService, startService } from "../support/service.ts";
-import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
+import { revoke } from "../support/revoke.ts";
+import { startService } from "../support/service.ts";
+import { freshFolder, sharedMysql } from "../support/shared.ts";
 import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 const REVOKED = invalidToken("the access token is revoked");
 const MALFORMED = invalidToken("the access token is malformed or not the only credential");
@@ -63,12 +63,6 @@ describe("an authorization request over HTTP", () => {
     const told = (headers: Record<string, string | string[]>, method = "GET") =>
       ask(authz, { headers, method });
     return { running, port, authz, told };
-  }
-
-  async function revoke({ client }: RunningService, ...jtis: string[]): Promise<void> {
-    await client.blacklist({
-      tokens: jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 })),
-    });
   }
 
   /** Header values are bytes, which Node.js decodes as Latin-1. */
@@ -389,16 +383,11 @@ describe("an authorization request over HTTP", () => {
   });
 
   async function throughProxy(env: Record<string, string> = {}) {
-    const database = await freshDatabase();
-    const { port } = new URL((await sharedMysql()).url());
-    const proxy = await FaultProxy.start({ port: Number(port) });
-    stops.push(
-      () => database.dispose(),
-      () => proxy.close(),
-    );
-    const served = await serve(env, proxy.through(database.url));
+    const database = await FaultyDatabase.create(await sharedMysql());
+    stops.push(() => database.close());
+    const served = await serve(env, database.proxiedUrl);
     await served.running.indexLoaded().catch(() => {});
-    return { ...served, proxy };
+    return { ...served, proxy: database.proxy };
   }
 
   for (const fault of ["reset", "blackhole"] as const) {

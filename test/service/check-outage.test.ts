@@ -1,25 +1,14 @@
 import { expect } from "chai";
-import mysql, { type Connection } from "mysql2/promise";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { migrate } from "../../src/start/migrate.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { Asker, type Outcome, type QuestionInit } from "../support/asker.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
-import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
-import { RawChannel } from "../support/raw-channel.ts";
-import { type RunningService, startService } from "../support/service.ts";
+import { revoke } from "../support/revoke.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
+import { OutageStage } from "./outage-stage.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const { BLACKLISTED, NOT_BLACKLISTED, UNKNOWN } = Verdict;
-
-async function revoke({ client }: RunningService, jti: string): Promise<string> {
-  const tokens = [{ token: { case: "jti" as const, value: jti }, expiresAt: YEAR_2100 }];
-  return (await client.blacklist({ tokens }, { timeoutMs: 20_000 })).revision;
-}
 
 const told = (outcome: Outcome) => {
   if (outcome === "unanswered") return outcome;
@@ -31,13 +20,7 @@ const told = (outcome: Outcome) => {
 describe("StreamChecks while the database fails", function () {
   this.timeout(60_000);
   let server: PrivateMariadb;
-  let database: TestDatabase;
-  let proxy: FaultProxy;
-  let admin: Connection;
-  /** Its database connection can fail. */
-  let here: RunningService;
-  let elsewhere: RunningService;
-  let channel: RawChannel;
+  let stage: OutageStage;
   let asker: Asker;
 
   before(async function () {
@@ -46,25 +29,10 @@ describe("StreamChecks while the database fails", function () {
   after(() => server?.stop());
 
   beforeEach(async () => {
-    database = await server.createDatabase();
-    await migrate("up", parseDatabaseUrl(database.url), () => {});
-    proxy = await FaultProxy.start({ port: server.port });
-    admin = await mysql.createConnection({ uri: database.url });
-    admin.on("error", () => {});
-    here = await startService({ url: proxy.through(database.url), env: { INDEX: "on" } });
-    elsewhere = await startService({ url: database.url, env: { INDEX: "on" } });
-    await Promise.all([here.indexLoaded(), elsewhere.indexLoaded()]);
-    channel = new RawChannel(here.address);
-    asker = new Asker(channel);
+    stage = await OutageStage.open(server);
+    asker = new Asker(stage.channel);
   });
-  afterEach(async () => {
-    await proxy.heal();
-    channel.close();
-    await Promise.all([here.stop(), elsewhere.stop()]);
-    await proxy.close();
-    admin.destroy();
-    await database.drop();
-  });
+  afterEach(() => stage.close());
 
   const ask = async (question: QuestionInit, timeoutMs?: number) =>
     told(await asker.ask(question, timeoutMs === undefined ? {} : { timeoutMs }));
@@ -78,14 +46,14 @@ describe("StreamChecks while the database fails", function () {
   const AWAY = "UNAVAILABLE STORE_UNAVAILABLE 500";
 
   for (const [what, inflict] of Object.entries({
-    "resets every connection": () => proxy.reset(),
-    "swallows every byte": () => proxy.blackhole(),
+    "resets every connection": () => stage.proxy.reset(),
+    "swallows every byte": () => stage.proxy.blackhole(),
   })) {
     it(`answers known positives while it ${what}, refuses the rest one by one, and answers on the same stream afterwards`, async () => {
-      await revoke(here, "known");
+      await revoke(stage.here, "known");
       expect(await ask({ jtis: ["known", "never"] })).to.deep.equal([BLACKLISTED, NOT_BLACKLISTED]);
       inflict();
-      await revoke(elsewhere, "meanwhile");
+      await revoke(stage.elsewhere, "meanwhile");
       const asked = performance.now();
       const seen = await Promise.all([
         ask({ jtis: ["known", "never"] }),
@@ -96,7 +64,7 @@ describe("StreamChecks while the database fails", function () {
       ]);
       expect(seen).to.deep.equal([[BLACKLISTED, UNKNOWN], AWAY, AWAY, [UNKNOWN, BLACKLISTED], [BLACKLISTED]]);
       expect(performance.now() - asked).to.be.below(5000);
-      await proxy.heal();
+      await stage.proxy.heal();
       await answeredAgain(["known", "meanwhile", "never"], [BLACKLISTED, BLACKLISTED, NOT_BLACKLISTED]);
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
@@ -105,14 +73,14 @@ describe("StreamChecks while the database fails", function () {
   it("times out a question by itself, without a late response", async () => {
     expect(await ask({ jtis: ["a"] })).to.deep.equal([NOT_BLACKLISTED]);
     const before = asker.answered.length;
-    proxy.hold();
+    stage.proxy.hold();
     const began = performance.now();
     const hasty = asker.ask({ jtis: ["a"] }, { timeoutMs: 200 });
     const patient = asker.ask({ jtis: ["b"] }, { timeoutMs: 30_000 });
     expect(told(await hasty)).to.equal("DEADLINE_EXCEEDED DEADLINE_EXCEEDED undefined");
     expect(performance.now() - began).to.be.within(199, 1400);
     expect(asker.waiting).to.equal(1);
-    await proxy.heal();
+    await stage.proxy.heal();
     expect(told(await patient)).to.be.deep.oneOf([[NOT_BLACKLISTED], AWAY]);
     await answeredAgain(["a"], [NOT_BLACKLISTED]);
     // Each has one response.
@@ -122,14 +90,14 @@ describe("StreamChecks while the database fails", function () {
   });
 
   it("refuses as NOT_FRESH what a read-only server may not know, and continues when it accepts writes again", async () => {
-    await revoke(elsewhere, "known");
+    await revoke(stage.elsewhere, "known");
     expect(await ask({ jtis: ["known"] })).to.deep.equal([BLACKLISTED]);
-    await admin.query("SET GLOBAL read_only = 1");
+    await stage.admin.query("SET GLOBAL read_only = 1");
     try {
       expect(await ask({ jtis: ["never"] })).to.equal("UNAVAILABLE NOT_FRESH 500");
       expect(await ask({ jtis: ["known", "never"] })).to.deep.equal([BLACKLISTED, UNKNOWN]);
     } finally {
-      await admin.query("SET GLOBAL read_only = 0");
+      await stage.admin.query("SET GLOBAL read_only = 0");
     }
     await answeredAgain(["never"], [NOT_BLACKLISTED]);
     expect(await asker.done()).to.deep.equal(ends("OK"));
@@ -138,8 +106,8 @@ describe("StreamChecks while the database fails", function () {
   it("is never stale after an outage: the first response includes revocations made elsewhere meanwhile", async () => {
     for (let round = 0; round < 5; round++) {
       expect(await ask({ jtis: [`gone-${round}`] })).to.deep.equal([NOT_BLACKLISTED]);
-      proxy.reset();
-      await revoke(elsewhere, `gone-${round}`);
+      stage.proxy.reset();
+      await revoke(stage.elsewhere, `gone-${round}`);
       const seen: unknown[] = [];
       const back = until(
         async () => {
@@ -150,7 +118,7 @@ describe("StreamChecks while the database fails", function () {
         },
         { withinMs: 5000, what: "there is an answer" },
       );
-      await proxy.heal();
+      await stage.proxy.heal();
       await back;
       expect(seen).to.deep.equal([[BLACKLISTED]]);
     }

@@ -9,19 +9,14 @@ import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import { databaseUrl, type TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
+import { revoke } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const [YES, NO, UNKNOWN] = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED, Verdict.UNKNOWN];
 const PATIENT = { timeoutMs: 20_000 };
 const REFUSALS = ["UNAVAILABLE STORE_UNAVAILABLE", "UNAVAILABLE NOT_FRESH"];
 const TABLES = ["blacklisted_tokens", "blacklist_commits", "blacklist_state"] as const;
-
-async function revoke({ client }: RunningService, ...jtis: string[]): Promise<void> {
-  const tokens = jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 }));
-  await client.blacklist({ tokens }, PATIENT);
-}
 
 /** The verdicts, or the reason of the failure. */
 async function told({ client }: RunningService, ...jtis: string[]): Promise<Verdict[] | string> {

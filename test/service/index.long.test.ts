@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
-import mysql, { type Connection } from "mysql2/promise";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ClientError } from "../../src/client/client-error.ts";
 import type { RpcClient } from "../../src/client/rpc-client.ts";
@@ -9,16 +8,15 @@ import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
+import { FaultyDatabase } from "../support/faulty-database.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
-import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { rejection } from "../support/rejection.ts";
+import { revoke } from "../support/revoke.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const YEAR_2100_MS = 4_102_444_800_000;
 const [YES, NO, UNKNOWN] = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED, Verdict.UNKNOWN];
 /** The promised recovery time after an outage of the database. */
@@ -30,11 +28,6 @@ const staleBy = (ms: number): Freshness => ({
   case: "maxStaleness",
   value: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 },
 });
-
-async function revoke(client: RpcClient, ...jtis: string[]): Promise<string> {
-  const tokens = jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 }));
-  return (await client.blacklist({ tokens }, PATIENT)).revision;
-}
 
 async function verdicts(
   client: RpcClient,
@@ -73,9 +66,7 @@ function repeatedly(places: number, round: (place: number, count: number) => Pro
 describe("the index on MariaDB", function () {
   this.timeout(120_000);
   let server: PrivateMariadb;
-  let database: TestDatabase;
-  let proxy: FaultProxy;
-  let admin: Connection;
+  let database: FaultyDatabase;
   let running: RunningService[];
 
   before(async function () {
@@ -84,19 +75,14 @@ describe("the index on MariaDB", function () {
   after(() => server?.stop());
 
   beforeEach(async () => {
-    database = await server.createDatabase();
+    database = await FaultyDatabase.create(server);
     await migrate("up", parseDatabaseUrl(database.url), () => {});
-    proxy = await FaultProxy.start({ port: server.port });
-    admin = await mysql.createConnection({ uri: database.url });
-    admin.on("error", () => {});
     running = [];
   });
   afterEach(async () => {
-    await proxy.heal();
+    await database.proxy.heal();
     await Promise.all(running.map((one) => one.stop()));
-    await proxy.close();
-    admin.destroy();
-    await database.drop();
+    await database.close();
   });
 
   async function startOn(
@@ -113,22 +99,22 @@ describe("the index on MariaDB", function () {
   async function startTwo(
     options: Omit<ServiceOptions, "url"> = {},
   ): Promise<[RunningService, RunningService]> {
-    return [await startOn(proxy.through(database.url), options), await startOn(database.url)];
+    return [await startOn(database.proxiedUrl, options), await startOn(database.url)];
   }
 
   const faults: Record<string, () => void> = {
-    "resets every connection": () => proxy.reset(),
-    "swallows every byte": () => proxy.blackhole(),
-    "takes questions and never answers": () => proxy.blackhole("toClient"),
-    "is silent, then answers late": () => proxy.hold(),
+    "resets every connection": () => database.proxy.reset(),
+    "swallows every byte": () => database.proxy.blackhole(),
+    "takes questions and never answers": () => database.proxy.blackhole("toClient"),
+    "is silent, then answers late": () => database.proxy.hold(),
   };
   for (const [what, inflict] of Object.entries(faults)) {
     it(`keeps positives, and returns no negatives, while the database ${what}`, async () => {
       const [{ client }, elsewhere] = await startTwo();
-      await revoke(elsewhere.client, "known");
+      await revoke(elsewhere, "known");
       expect(await verdicts(client, ["known", "x"])).to.deep.equal([YES, NO]);
       inflict();
-      await revoke(elsewhere.client, "meanwhile");
+      await revoke(elsewhere, "meanwhile");
       const asked = performance.now();
       expect(await verdicts(client, ["known", "known"])).to.deep.equal([YES, YES]);
       expect(performance.now() - asked, "what is known").to.be.below(500);
@@ -137,7 +123,7 @@ describe("the index on MariaDB", function () {
       expect(negative).to.be.oneOf(REFUSALS);
       expect(missed).to.be.oneOf(REFUSALS);
       expect(mixed).to.deep.equal([UNKNOWN, YES, UNKNOWN]);
-      await proxy.heal();
+      await database.proxy.heal();
       const recovers = async () => Array.isArray(await told(client, ["x"]));
       await until(recovers, { withinMs: RECOVERED_WITHIN_MS, what: "negatives are answered again" });
       expect(await verdicts(client, ["x", "known", "meanwhile"])).to.deep.equal([NO, YES, YES]);
@@ -147,9 +133,9 @@ describe("the index on MariaDB", function () {
   it("returns negatives within a staleness of a minute while the database is unavailable, and not for longer", async () => {
     const clock = new FakeClock(Date.now());
     const [{ client }, elsewhere] = await startTwo({ clock });
-    await revoke(elsewhere.client, "known");
+    await revoke(elsewhere, "known");
     expect(await verdicts(client, ["known", "x"])).to.deep.equal([YES, NO]);
-    proxy.blackhole();
+    database.proxy.blackhole();
     const MINUTE = staleBy(60_000);
     const within = await verdicts(client, ["known", "x"], MINUTE);
     clock.advance(60_000);
@@ -179,7 +165,7 @@ describe("the index on MariaDB", function () {
     const counts = { negatives: 0, refused: 0, revoked: 0 };
     const stop = repeatedly(8, async (place, count) => {
       const jti = `${place}-${count}`;
-      const revoked = await revoke(elsewhere.client, jti).then(
+      const revoked = await revoke(elsewhere, jti).then(
         () => true,
         () => false,
       );
@@ -202,15 +188,15 @@ describe("the index on MariaDB", function () {
       for (let round = 0; round < 3; round++) {
         const target = { negatives: counts.negatives + 30, refused: counts.refused + 30 };
         await until(() => counts.negatives >= target.negatives, { withinMs: 20_000, what: "it answers" });
-        await admin.query("SET GLOBAL read_only = 1");
+        await database.admin.query("SET GLOBAL read_only = 1");
         readOnlySince = performance.now();
         await until(() => counts.refused >= target.refused, { withinMs: 20_000, what: "it refuses" });
         readOnlySince = undefined;
-        await admin.query("SET GLOBAL read_only = 0");
+        await database.admin.query("SET GLOBAL read_only = 0");
         const recovers = async () => Array.isArray(await told(client, ["never"]));
         await until(recovers, { withinMs: RECOVERED_WITHIN_MS, what: "it answers again" });
         const writes = () =>
-          revoke(elsewhere.client, `after ${round}`).then(
+          revoke(elsewhere, `after ${round}`).then(
             () => true,
             () => false,
           );
@@ -219,7 +205,7 @@ describe("the index on MariaDB", function () {
       }
     } finally {
       readOnlySince = undefined;
-      await admin.query("SET GLOBAL read_only = 0");
+      await database.admin.query("SET GLOBAL read_only = 0");
       await stop();
     }
     expect(wrong).to.deep.equal([]);
@@ -232,20 +218,23 @@ describe("the index on MariaDB", function () {
   async function backUp(): Promise<Backup> {
     const backup: Partial<Backup> = {};
     for (const table of TABLES) {
-      [backup[table]] = (await admin.query(`SELECT * FROM ${table}`)) as [Record<string, unknown>[], unknown];
+      [backup[table]] = (await database.admin.query(`SELECT * FROM ${table}`)) as [
+        Record<string, unknown>[],
+        unknown,
+      ];
     }
     return backup as Backup;
   }
 
   /** In one transaction, as a restore with a switch-over appears to a service. */
   async function restore(backup: Backup): Promise<void> {
-    await admin.query("BEGIN");
-    await admin.query("SELECT * FROM blacklist_state FOR UPDATE");
+    await database.admin.query("BEGIN");
+    await database.admin.query("SELECT * FROM blacklist_state FOR UPDATE");
     for (const table of TABLES) {
-      await admin.query(`DELETE FROM ${table}`);
-      for (const row of backup[table]) await admin.query(`INSERT INTO ${table} SET ?`, [row]);
+      await database.admin.query(`DELETE FROM ${table}`);
+      for (const row of backup[table]) await database.admin.query(`INSERT INTO ${table} SET ?`, [row]);
     }
-    await admin.query("COMMIT");
+    await database.admin.query("COMMIT");
   }
 
   for (const [what, writtenAfterwards] of Object.entries({
@@ -259,13 +248,13 @@ describe("the index on MariaDB", function () {
       /** Acknowledged, and either known to this replica or in the current database. */
       const acknowledged: string[] = [];
       for (const jti of ["kept-0", "kept-1"]) {
-        await revoke(elsewhere.client, jti);
+        await revoke(elsewhere, jti);
         acknowledged.push(jti);
       }
       const backup = await backUp();
       let lost = "";
       for (let count = 0; count < 5; count++) {
-        lost = await revoke(count % 2 === 0 ? elsewhere.client : client, `lost-${count}`);
+        lost = await revoke(count % 2 === 0 ? elsewhere : here, `lost-${count}`);
         expect(await verdicts(client, [`lost-${count}`])).to.deep.equal([YES]);
         acknowledged.push(`lost-${count}`);
       }
@@ -287,7 +276,7 @@ describe("the index on MariaDB", function () {
       try {
         await restore(backup);
         for (let count = 0; count < writtenAfterwards; count++) {
-          await revoke(elsewhere.client, `new-${count}`);
+          await revoke(elsewhere, `new-${count}`);
           acknowledged.push(`new-${count}`);
           expect(await told(client, [`new-${count}`])).not.to.deep.equal([NO]);
         }
@@ -315,10 +304,10 @@ describe("the index on MariaDB", function () {
 
   it("reports REVISION_LOST for a revision that a restored database has lost", async () => {
     const [{ client }, elsewhere] = await startTwo();
-    const older = await revoke(elsewhere.client, "kept");
-    await revoke(elsewhere.client, "kept too");
+    const older = await revoke(elsewhere, "kept");
+    await revoke(elsewhere, "kept too");
     const backup = await backUp();
-    await revoke(elsewhere.client, "lost");
+    await revoke(elsewhere, "lost");
     expect(await verdicts(client, ["lost"])).to.deep.equal([YES]);
     await restore(backup);
     const freshness: Freshness = { case: "atLeastRevision", value: older };
@@ -340,23 +329,23 @@ describe("the index on MariaDB", function () {
         const revision = 1 + Math.floor((index + 1) / 2000);
         return `('seed-${index + 1}', ${YEAR_2100_MS}, 0, '', '', ${revision}, ${revision})`;
       });
-      await admin.query(
+      await database.admin.query(
         `INSERT INTO blacklisted_tokens (jti, expires_at, created_at, reason, revoked_by, revision, created_revision)
          VALUES ${rows.join()}`,
       );
-      await admin.query(
+      await database.admin.query(
         `INSERT INTO blacklist_commits (revision, stamp, committed_at)
          SELECT DISTINCT revision, UNHEX(LPAD(HEX(revision), 16, '0')), ${Date.now()} FROM blacklisted_tokens`,
       );
-      await admin.query(
+      await database.admin.query(
         "UPDATE blacklist_state SET revision = (SELECT MAX(revision) FROM blacklist_commits)",
       );
     });
 
     it("answers correctly from the start, before and after the index is loaded", async () => {
       // Every page takes at least that long, so that loading takes a second.
-      proxy.latencyMs = 20;
-      const service = await startOn(proxy.through(database.url), { loaded: false });
+      database.proxy.latencyMs = 20;
+      const service = await startOn(database.proxiedUrl, { loaded: false });
       const asked = ["seed-1", `seed-${COUNT}`, "seed-0", "SEED-1", `seed-${COUNT / 2}`];
       const expected = [YES, YES, NO, NO, YES];
       const isLoaded = () => service.logs().some(({ msg }) => msg === "index loaded");
@@ -365,14 +354,14 @@ describe("the index on MariaDB", function () {
       const elsewhere = await startOn(database.url, { loaded: false });
       const during: string[] = [];
       for (let count = 0; !isLoaded(); count++) {
-        await revoke(elsewhere.client, `during-${count}`);
+        await revoke(elsewhere, `during-${count}`);
         during.push(`during-${count}`);
         expect(await verdicts(service.client, [`during-${count}`, ...asked])).to.deep.equal([
           YES,
           ...expected,
         ]);
       }
-      proxy.latencyMs = 0;
+      database.proxy.latencyMs = 0;
       const every = Array.from({ length: COUNT }, (_, index) => `seed-${index + 1}`).concat(during);
       for (let from = 0; from < every.length; from += 500) {
         const jtis = every.slice(from, from + 500);
@@ -390,7 +379,7 @@ describe("the index on MariaDB", function () {
       const full = () => service.logs().filter(({ msg }) => String(msg).startsWith("the index is full"));
       for (;;) {
         const overflowed = full().length > 0;
-        await revoke(service.client, `new ${overflowed}`);
+        await revoke(service, `new ${overflowed}`);
         expect(
           await verdicts(service.client, ["seed-1", `seed-${COUNT}`, `new ${overflowed}`, "seed-0"]),
         ).to.deep.equal([YES, YES, YES, NO]);
@@ -405,7 +394,7 @@ describe("the index on MariaDB", function () {
     let other: ServiceProcess;
 
     beforeEach(async () => {
-      replica = await serveProcess({ DATABASE_URL: proxy.through(database.url) });
+      replica = await serveProcess({ DATABASE_URL: database.proxiedUrl });
       other = await serveProcess({ DATABASE_URL: database.url });
       await replica.process.line("index loaded");
     });
@@ -422,11 +411,11 @@ describe("the index on MariaDB", function () {
           const target = asked + 50;
           await until(() => asked >= target, { withinMs: 20_000, what: "50 more checks are answered" });
           // Responses to its reads are delayed until it has been stopped.
-          if (round % 2 === 0) proxy.hold("toClient");
+          if (round % 2 === 0) database.proxy.hold("toClient");
           await replica.process.signal("SIGSTOP");
-          await proxy.heal();
+          await database.proxy.heal();
           const jti = `revoked while it was stopped ${round}`;
-          await revoke(other.client, jti);
+          await revoke(other, jti);
           // In its socket when it continues, together with the late responses.
           const early = [told(replica.client, [jti]), told(replica.client, [jti], staleBy(1000))];
           await delay(2 * STORE_TIMEOUT_MS);
@@ -474,10 +463,10 @@ for (const backend of backends) {
       it(`distinguishes jtis by case, ${index}`, async () => {
         const { client, indexLoaded, logs } = await startWith({ INDEX: index });
         if (index === "on") await indexLoaded();
-        await revoke(client, "Token-a");
+        await revoke({ client }, "Token-a");
         const asked = ["Token-a", "token-a", "TOKEN-A", "Token-A", "Token-a "];
         const before = await verdicts(client, asked);
-        await revoke(client, "token-a");
+        await revoke({ client }, "token-a");
         expect([before, await verdicts(client, asked)]).to.deep.equal([
           [YES, NO, NO, NO, NO],
           [YES, YES, NO, NO, NO],
@@ -493,7 +482,7 @@ for (const backend of backends) {
       const full = () => logs().filter(({ msg }) => String(msg).startsWith("the index is full"));
       const before: number[] = [];
       for (let count = 0; count < 6; count++) {
-        await revoke(client, `t${count}`);
+        await revoke({ client }, `t${count}`);
         known.push(`t${count}`);
         expect(await verdicts(client, [...known, "never", "T0"])).to.deep.equal([
           ...known.map(() => YES),

@@ -1,13 +1,13 @@
 import { expect } from "chai";
-import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
+import type { RowDataPacket } from "mysql2/promise";
 import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { reasonOf } from "../support/rejection.ts";
 import { SilentRollback } from "../support/silent-rollback.ts";
-import { at, entry, expiryContext, HOUR, openTestStore, query, type TestStore } from "./open-test-store.ts";
+import { at, entry, expiryContext, HOUR, query } from "./open-test-store.ts";
+import { StoreStage } from "./store-stage.ts";
 
 /** The statements of a commit after which a rollback has an effect. */
 const BEFORE = {
@@ -20,10 +20,7 @@ const BEFORE = {
 describe("a commit on MySQL", function () {
   this.timeout(60_000);
   let server: PrivateMariadb;
-  let url: string;
-  let proxy: FaultProxy;
-  let admin: Connection;
-  let opened: TestStore[];
+  let stage: StoreStage;
 
   before(async function () {
     server = await ownMariadb(this);
@@ -34,27 +31,13 @@ describe("a commit on MySQL", function () {
   });
 
   beforeEach(async () => {
-    ({ url } = await server.createDatabase());
-    proxy = await FaultProxy.start({ port: server.port });
-    admin = await mysql.createConnection(url);
-    admin.on("error", () => {});
-    opened = [];
+    stage = await StoreStage.on(server);
   });
 
-  afterEach(async () => {
-    await Promise.all(opened.map(({ store }) => store.close()));
-    admin.destroy();
-    await proxy.close();
-  });
-
-  async function open(where = url): Promise<TestStore> {
-    const test = await openTestStore(where);
-    opened.push(test);
-    return test;
-  }
+  afterEach(() => stage.close());
 
   async function rowsOf<T>(sql: string): Promise<T[]> {
-    const [rows] = await admin.query<RowDataPacket[]>(sql);
+    const [rows] = await stage.admin.query<RowDataPacket[]>(sql);
     return rows as T[];
   }
 
@@ -77,10 +60,10 @@ describe("a commit on MySQL", function () {
   describe("whose transaction the server rolls back without an error", () => {
     for (const [moment, statement] of Object.entries(BEFORE)) {
       it(`before ${moment}, is acknowledged only once it is stored, whole`, async () => {
-        const { store } = await open(proxy.through(url));
+        const { store } = await stage.openProxied();
         await store.write([entry("there", { expiresAt: at(Date.now() + 9 * HOUR) })], expiryContext());
         const before = await stored();
-        const rollback = new SilentRollback(proxy);
+        const rollback = new SilentRollback(stage.proxy);
         rollback.inflict(statement, 1);
         const outcome = await store
           .write([entry("new"), entry("there")], expiryContext())
@@ -102,17 +85,17 @@ describe("a commit on MySQL", function () {
                 },
               ],
         );
-        await proxy.heal();
+        await stage.proxy.heal();
         expect((await store.write([entry("later")], expiryContext())).results[0]?.outcome).to.equal(
           "created",
         );
       });
 
       it(`before ${moment}, every time, fails as unavailable after a bounded number of attempts, and stores nothing`, async () => {
-        const { store } = await open(proxy.through(url));
+        const { store } = await stage.openProxied();
         await store.write([entry("there")], expiryContext());
         const before = await stored();
-        const rollback = new SilentRollback(proxy);
+        const rollback = new SilentRollback(stage.proxy);
         rollback.inflict(statement, 1000);
         const began = performance.now();
         const extended = entry("there", { expiresAt: at(Date.now() + 9 * HOUR) });
@@ -123,16 +106,16 @@ describe("a commit on MySQL", function () {
         ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE", before]);
         expect(rollback.done).to.be.within(2, 20);
         expect(performance.now() - began).to.be.below(3000);
-        await proxy.heal();
+        await stage.proxy.heal();
         const { results } = await store.write([entry("new"), extended], expiryContext());
         expect(results.map(({ outcome }) => outcome)).to.deep.equal(["created", "extended"]);
       });
     }
 
     it("has exactly one creator when another store writes the same entry meanwhile", async () => {
-      const { store: unlucky } = await open(proxy.through(url));
-      const { store: sound } = await open();
-      const rollback = new SilentRollback(proxy);
+      const { store: unlucky } = await stage.openProxied();
+      const { store: sound } = await stage.open();
+      const rollback = new SilentRollback(stage.proxy);
       for (let round = 0; round < 10; round++) {
         rollback.inflict("COMMIT", 1);
         const name = `contested ${round}`;
@@ -145,8 +128,8 @@ describe("a commit on MySQL", function () {
   });
 
   it("does not include the statements of an earlier packet that failed half-way", async () => {
-    const { store } = await open(proxy.through(url));
-    await admin.query(
+    const { store } = await stage.openProxied();
+    await stage.admin.query(
       `CREATE TRIGGER half_way BEFORE INSERT ON blacklisted_tokens FOR EACH ROW
        IF NEW.jti = 'bad' THEN SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF`,
     );
@@ -163,12 +146,12 @@ describe("a commit on MySQL", function () {
   });
 
   it("leaves no open transaction, and no table that cannot be altered, after reads", async () => {
-    const { store } = await open();
+    const { store } = await stage.open();
     await store.write([entry("a")], expiryContext());
     await store.write([entry("a"), entry("b")], expiryContext());
-    await admin.query("SET SESSION lock_wait_timeout = 1");
+    await stage.admin.query("SET SESSION lock_wait_timeout = 1");
     for (const table of ["blacklisted_tokens", "blacklist_commits", "blacklist_state"]) {
-      await admin.query(`ALTER TABLE ${table} COMMENT = 'altered'`);
+      await stage.admin.query(`ALTER TABLE ${table} COMMENT = 'altered'`);
     }
   });
 
@@ -176,10 +159,10 @@ describe("a commit on MySQL", function () {
     it(`is stored like everything else if the server's ${setting}`, async () => {
       const [variable] = setting.split(" ");
       const [before] = await rowsOf<{ value: unknown }>(`SELECT @@global.${variable} AS value`);
-      await admin.query(`SET GLOBAL ${setting}`);
+      await stage.admin.query(`SET GLOBAL ${setting}`);
       try {
-        expect(await migrate("up", parseDatabaseUrl(url), () => {})).to.equal(true);
-        const { store } = await open();
+        expect(await migrate("up", parseDatabaseUrl(stage.url), () => {})).to.equal(true);
+        const { store } = await stage.open();
         const over = at(Date.now() - 3 * HOUR);
         await store.write([entry("over", { expiresAt: over })], expiryContext(over - HOUR));
         const first = entry("a");
@@ -203,13 +186,13 @@ describe("a commit on MySQL", function () {
           2,
         ]);
       } finally {
-        await admin.query(`SET GLOBAL ${variable} = ?`, [before?.value]);
+        await stage.admin.query(`SET GLOBAL ${variable} = ?`, [before?.value]);
       }
     });
   }
 
   it("of a migration that is rolled back without an error is detected: nothing is reported as applied", async () => {
-    proxy.onClientData = (chunk) => {
+    stage.proxy.onClientData = (chunk) => {
       // MySQL has the number of the query's attributes between the command and its text.
       const [, command] = /^(\W+)COMMIT;?$/i.exec(chunk.toString("latin1", 4)) ?? [];
       if (command === undefined) return true;
@@ -218,13 +201,13 @@ describe("a commit on MySQL", function () {
     };
     const said: string[] = [];
     const up = (where: string) => migrate("up", parseDatabaseUrl(where), (line) => void said.push(line));
-    expect(await reasonOf(up(proxy.through(url)))).to.equal("STORE_UNAVAILABLE");
+    expect(await reasonOf(up(stage.proxiedUrl))).to.equal("STORE_UNAVAILABLE");
     expect(said).to.deep.equal([]);
-    await proxy.heal();
+    await stage.proxy.heal();
     // Its lock is still held: the release has been rolled back, too.
-    await migrate("unlock", parseDatabaseUrl(url), () => {});
-    expect(await up(url)).to.equal(true);
-    const { store } = await open();
+    await migrate("unlock", parseDatabaseUrl(stage.url), () => {});
+    expect(await up(stage.url)).to.equal(true);
+    const { store } = await stage.open();
     expect((await store.write([entry("a")], expiryContext())).results[0]?.outcome).to.equal("created");
   });
 });

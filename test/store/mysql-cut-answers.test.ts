@@ -1,21 +1,11 @@
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
-import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
-import {
-  at,
-  entry,
-  expiryContext,
-  HOUR,
-  jti,
-  openTestStore,
-  query,
-  type TestStore,
-} from "./open-test-store.ts";
+import { at, entry, expiryContext, HOUR, jti, query, type TestStore } from "./open-test-store.ts";
+import { StoreStage } from "./store-stage.ts";
 
 const LIMIT = "sql_select_limit = 18446744073709551615";
 const COUNT = 10;
@@ -24,9 +14,7 @@ const BEGINNING = { revision: 0, key: new Uint8Array() };
 describe("a truncated result of MySQL", function () {
   this.timeout(60_000);
   let server: PrivateMariadb;
-  let database: TestDatabase;
-  let proxy: FaultProxy;
-  let opened: TestStore[];
+  let stage: StoreStage;
   let services: RunningService[];
 
   before(async function () {
@@ -38,40 +26,30 @@ describe("a truncated result of MySQL", function () {
   });
 
   beforeEach(async () => {
-    database = await server.createDatabase();
-    proxy = await FaultProxy.start({ port: server.port });
-    opened = [];
+    stage = await StoreStage.on(server);
     services = [];
   });
 
   afterEach(async () => {
     for (const service of services) await service.stop();
-    for (const { store } of opened) await store.close();
-    await proxy.close();
-    await database.drop();
+    await stage.close();
   });
-
-  async function open(url = database.url): Promise<TestStore> {
-    const test = await openTestStore(url);
-    opened.push(test);
-    return test;
-  }
 
   /** From now on, no session through the proxy receives more than `rows` of a result, for any statement. */
   function cutAnswers(rows: number): void {
-    proxy.onClientData = (chunk) => {
+    stage.proxy.onClientData = (chunk) => {
       const found = chunk.indexOf(LIMIT);
       if (found >= 0) chunk.write(LIMIT.replace(/\d+/, String(rows).padStart(20, "0")), found);
       return true;
     };
-    proxy.cut();
+    stage.proxy.cut();
   }
 
   const names = Array.from({ length: COUNT }, (_, index) => `revoked-${index}`);
 
   /** A store behind a proxy, on a database with `COUNT` entries; it reconnects for the next statement. */
   async function filled(expiresAt = Date.now() + HOUR): Promise<TestStore> {
-    const test = await open(proxy.through(database.url));
+    const test = await stage.openProxied();
     await test.store.write(
       names.map((name) => entry(name, { expiresAt: at(expiresAt), revokedBy: "alice" })),
       expiryContext(),
@@ -131,7 +109,7 @@ describe("a truncated result of MySQL", function () {
           dryRun: false,
         };
         expect(await refused(() => store.prune(order))).to.equal(CUT);
-        const whole = await open();
+        const whole = await stage.open();
         expect((await whole.store.read(names.map(jti))).found.size).to.equal(COUNT);
       });
 
@@ -186,7 +164,7 @@ describe("a truncated result of MySQL", function () {
 
     it("without an index", async () => {
       await filled();
-      const service = await start({ INDEX: "off" }, proxy.through(database.url));
+      const service = await start({ INDEX: "off" }, stage.proxiedUrl);
       expect([...(await answers(service))]).to.deep.equal([Verdict.BLACKLISTED]);
       cutAnswers(5);
       expect([...(await answers(service))]).to.deep.equal(["STORE_UNAVAILABLE"]);
@@ -195,14 +173,14 @@ describe("a truncated result of MySQL", function () {
     it("while the index is loaded from such results, and it never becomes complete", async () => {
       await filled();
       cutAnswers(5);
-      const service = await start({ INDEX: "on" }, proxy.through(database.url));
+      const service = await start({ INDEX: "on" }, stage.proxiedUrl);
       expect([...(await answers(service))]).to.deep.equal(["STORE_UNAVAILABLE"]);
       expect(service.logText()).to.contain("cut short").and.to.not.contain("index loaded");
     });
 
     it("while the index follows the changes", async () => {
-      const { store } = await open();
-      const service = await start({ INDEX: "on" }, proxy.through(database.url));
+      const { store } = await stage.open();
+      const service = await start({ INDEX: "on" }, stage.proxiedUrl);
       await service.indexLoaded();
       cutAnswers(5);
       await store.write(
