@@ -1,23 +1,12 @@
 import { expect } from "chai";
-import { type ConfigError, readConfig } from "../../src/config/config.ts";
-import { thrownBy } from "../support/rejection.ts";
+import { readConfig } from "../../src/config/config.ts";
+import { DEFAULTS, problemsOf } from "./settings.ts";
 
-const problemsOf = (env: Record<string, string>) => (thrownBy(() => readConfig(env)) as ConfigError).problems;
 const ADDRESS = { AUTHZ_ADDRESS: "127.0.0.1:9465", AUTHZ_JTI_HEADER: "X-Token-Id" };
 
 describe("the settings for proxies", () => {
   it("are off by default, and deny requests without a token if on", () => {
-    expect(readConfig({}).authz).to.deep.equal({
-      extAuthz: false,
-      address: undefined,
-      jtiHeader: undefined,
-      methodHeader: undefined,
-      unverifiedBearer: false,
-      missingJti: "deny",
-      preflight: "deny",
-      maxStalenessMs: 0,
-      insecure: false,
-    });
+    expect(readConfig({}).authz).to.deep.equal(DEFAULTS.authz);
   });
 
   it("are all read", () => {

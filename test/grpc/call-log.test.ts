@@ -1,4 +1,3 @@
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { describe, it } from "mocha";
 import {
@@ -13,7 +12,7 @@ import { FaultProxy } from "../support/fault-proxy.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import type { LogRecord } from "../support/memory-log.ts";
-import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { bytesOf, methodPath, RawChannel } from "../support/raw-channel.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { CommandProcess, serveProcess } from "../support/service-process.ts";
@@ -160,7 +159,7 @@ describe("the output of the process", () => {
       await watch.reaches("SERVING");
       await sendAll();
       // Calls that grpc-js refuses are reported in its own way.
-      const body = framed(request(IsBlacklistedRequestSchema, { jtis: [CANARY] }));
+      const body = framed(bytesOf(IsBlacklistedRequestSchema, { jtis: [CANARY] }));
       await http2.send(methodPath("IsBlacklisted"), body, { authorization: `Bearer ${CANARY}\x80` });
       await http2.send(methodPath("IsBlacklisted"), body, { "grpc-timeout": CANARY });
       proxy.reset();
@@ -210,23 +209,19 @@ function canaryRequests(): ["Blacklist" | "IsBlacklisted" | "List" | "Prune", Ui
     { token: { case: "jwt" as const, value: `${CANARY}.${CANARY}.${CANARY}` } },
   ];
   const revision = { case: "atLeastRevision" as const, value: CANARY };
-  const cut = request(BlacklistRequestSchema, { tokens }).subarray(0, -1);
+  const cut = bytesOf(BlacklistRequestSchema, { tokens }).subarray(0, -1);
   return [
-    ...tokens.map((token) => ["Blacklist", request(BlacklistRequestSchema, { tokens: [token] })] as const),
-    ["Blacklist", request(BlacklistRequestSchema, { tokens })] as const,
+    ...tokens.map((token) => ["Blacklist", bytesOf(BlacklistRequestSchema, { tokens: [token] })] as const),
+    ["Blacklist", bytesOf(BlacklistRequestSchema, { tokens })] as const,
     ["Blacklist", cut] as const,
-    ["IsBlacklisted", request(IsBlacklistedRequestSchema, { jtis: [CANARY] })] as const,
+    ["IsBlacklisted", bytesOf(IsBlacklistedRequestSchema, { jtis: [CANARY] })] as const,
     [
       "IsBlacklisted",
-      request(IsBlacklistedRequestSchema, { jtis: [`${CANARY}\0`], freshness: revision }),
+      bytesOf(IsBlacklistedRequestSchema, { jtis: [`${CANARY}\0`], freshness: revision }),
     ] as const,
-    ["List", request(ListRequestSchema, { jtis: [CANARY], revokedBy: CANARY })] as const,
-    ["List", request(ListRequestSchema, { pageToken: CANARY, revokedBy: `${CANARY}\0` })] as const,
-    ["List", request(ListRequestSchema, { pageToken: CANARY })] as const,
-    ["Prune", request(PruneRequestSchema, { maxCount: -1 })] as const,
+    ["List", bytesOf(ListRequestSchema, { jtis: [CANARY], revokedBy: CANARY })] as const,
+    ["List", bytesOf(ListRequestSchema, { pageToken: CANARY, revokedBy: `${CANARY}\0` })] as const,
+    ["List", bytesOf(ListRequestSchema, { pageToken: CANARY })] as const,
+    ["Prune", bytesOf(PruneRequestSchema, { maxCount: -1 })] as const,
   ].map(([method, bytes]) => [method, bytes]);
-}
-
-function request<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
-  return toBinary(schema, create(schema, init));
 }

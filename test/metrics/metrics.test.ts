@@ -83,8 +83,7 @@ for (const backend of backends) {
     });
 
     function watch(): ClientDuplexStream<Buffer, Buffer> {
-      const asIs = (bytes: Buffer) => bytes;
-      const stream = channel.grpc.makeBidiStreamRequest<Buffer, Buffer>(WATCH, asIs, asIs);
+      const stream = channel.open(WATCH);
       stream.on("error", () => {});
       stream.write(Buffer.from(START));
       return stream;

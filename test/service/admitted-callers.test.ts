@@ -1,6 +1,3 @@
-import { rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
 import {
@@ -11,44 +8,35 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ROLES } from "../../src/caller.ts";
 import { Asker } from "../support/asker.ts";
-import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";
-import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { connectOverTls } from "../support/callers.ts";
+import { type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { CHECK_PATH, checkRequest } from "../support/envoy-check.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { createSigningKey, keySetOf } from "../support/issuer.ts";
 import { RawCalls } from "../support/raw-calls.ts";
-import { methodPath, type RawChannel } from "../support/raw-channel.ts";
+import { bytesOf, methodPath, type RawChannel } from "../support/raw-channel.ts";
 import { ReloadingClock } from "../support/reloading-clock.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { scrape } from "../support/scrape.ts";
+import { SecuredFiles } from "../support/secured-files.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
-import { freshFolder } from "../support/shared.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 import { startMessage, WATCH_PATH, Watcher } from "../support/watcher.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const MINUTE_MS = 60_000;
 /** The service's default deadline would pass when the clock triggers the reload. */
 const TIMEOUT = ["grpc-timeout", "20S"] as const;
 
 describe("admitted callers", () => {
-  let authority: Authority;
-  let key: SigningKey;
-  let folder: string;
+  let files: SecuredFiles;
   let clock: ReloadingClock;
   let running: RunningService;
   const closing: { close(): void }[] = [];
 
   beforeEach(async () => {
-    authority = await createAuthority();
-    folder = await freshFolder();
+    files = await SecuredFiles.create();
     clock = new ReloadingClock();
-    key = await createSigningKey("k1");
-    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
-    await write("keys.json", keySetOf(key));
-    await write("ca.pem", authority.certificate);
-    await write("cert.pem", server.certificate);
-    await write("key.pem", server.key);
-    await write("roles", `DNS:operator.test=${ROLES.join(",")}\nDNS:carrier.test=none\n`);
+    await files.write("roles", `DNS:operator.test=${ROLES.join(",")}\nDNS:carrier.test=none\n`);
   });
 
   afterEach(async () => {
@@ -56,28 +44,16 @@ describe("admitted callers", () => {
     await running?.stop();
   });
 
-  const file = (name: string) => join(folder, name);
-  /** Atomically, as files that are being read should be replaced. */
-  async function write(name: string, text: string): Promise<void> {
-    await writeFile(file(`${name}.new`), text);
-    await rename(file(`${name}.new`), file(name));
-  }
-
   const ENV = () => ({
+    ...files.env,
     EXT_AUTHZ: "on",
-    AUTH_JWKS_FILE: file("keys.json"),
-    AUTH_ISSUER: ISSUER,
-    AUTH_AUDIENCE: AUDIENCE,
-    TLS_CERT_FILE: file("cert.pem"),
-    TLS_KEY_FILE: file("key.pem"),
-    TLS_CLIENT_CA_FILE: file("ca.pem"),
-    TLS_CLIENT_ROLES_FILE: file("roles"),
+    TLS_CLIENT_ROLES_FILE: files.file("roles"),
     INDEX: "on",
   });
 
   async function serve(options: Partial<ServiceOptions> = {}): Promise<void> {
     running = await startService({
-      url: `sqlite:${file("token-blacklist.db")}`,
+      url: `sqlite:${files.file("token-blacklist.db")}`,
       clock,
       env: ENV(),
       ...options,
@@ -85,18 +61,18 @@ describe("admitted callers", () => {
     await running.indexLoaded();
   }
 
-  const issue = (name: string) => authority.issue([{ type: "dns", value: name }]);
+  const issue = (name: string) => files.authority.issue([{ type: "dns", value: name }]);
 
   function connect(own?: CertificateAndKey): RawChannel {
-    const channel = connectOverTls(running.address, authority, own);
+    const channel = connectOverTls(running.address, files.authority, own);
     closing.push(channel);
     return channel;
   }
 
-  async function bearer(claims: JWTPayload = {}, signer = key): Promise<string> {
+  /** A token that expires in a minute by the service's clock. */
+  async function bearer(claims: JWTPayload = {}): Promise<string> {
     const exp = Math.floor((clock.now() + MINUTE_MS) / 1000);
-    const common = { iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp, scope: ROLES.join(" ") };
-    return `Bearer ${await signToken(signer, { ...common, ...claims })}`;
+    return `Bearer ${await files.token({ exp, ...claims })}`;
   }
 
   async function watch(channel: RawChannel, authorization: readonly string[] = []): Promise<Watcher> {
@@ -122,13 +98,13 @@ describe("admitted callers", () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       const [watcher, asker] = [await watch(channel), await ask(channel)];
-      await write("roles", "DNS:operator.test=list");
+      await files.write("roles", "DNS:operator.test=list");
       clock.lookNow();
       expect([await watcher.ended, await asker.ended]).to.deep.equal(
         Array(2).fill(ends("PERMISSION_DENIED", "PERMISSION_DENIED")),
       );
       expect(await check(channel)).to.equal("PERMISSION_DENIED");
-      await write("roles", "DNS:operator.test=check");
+      await files.write("roles", "DNS:operator.test=check");
       clock.lookNow();
       expect(await check(channel)).to.equal("OK");
     });
@@ -137,7 +113,7 @@ describe("admitted callers", () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       const [watcher, asker] = [await watch(channel), await ask(channel)];
-      await write("roles", "DNS:operator.test=check DNS:other.test=list");
+      await files.write("roles", "DNS:operator.test=check DNS:other.test=list");
       clock.lookNow();
       await asker.ask({ jtis: ["a"] });
       expect(await watcher.sync()).to.equal("synced");
@@ -152,7 +128,7 @@ describe("admitted callers", () => {
         ["DNS:a.test=check DNS:a.test=list", /twice/],
         ["DNS:a.test=check\u200b", /invisible/],
       ] as const) {
-        await write("roles", text);
+        await files.write("roles", text);
         for (let times = 0; times < 3; times++) clock.lookNow();
         expect(await check(channel)).to.equal("OK");
         const said = running.logs().filter(({ msg }) => /roles .* cannot be used/.test(String(msg)));
@@ -168,7 +144,7 @@ describe("admitted callers", () => {
       const own = await issue("carrier.test");
       const before = connect(own);
       expect(await check(before)).to.equal("UNAUTHENTICATED");
-      await write("roles", "DNS:carrier.test=check");
+      await files.write("roles", "DNS:carrier.test=check");
       clock.lookNow();
       expect([await check(before), await check(connect(own))]).to.deep.equal(["UNAUTHENTICATED", "OK"]);
     });
@@ -176,10 +152,14 @@ describe("admitted callers", () => {
 
   describe("by a certificate that is no longer accepted", () => {
     async function serveWithLists(...revoked: readonly string[]): Promise<void> {
-      await write("crl", await authority.revoke(revoked, { validMs: [-MINUTE_MS, 60 * MINUTE_MS] }));
-      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+      await files.write(
+        "crl",
+        await files.authority.revoke(revoked, { validMs: [-MINUTE_MS, 60 * MINUTE_MS] }),
+      );
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: files.file("crl") } });
     }
-    const revokeNow = async (...revoked: readonly string[]) => write("crl", await authority.revoke(revoked));
+    const revokeNow = async (...revoked: readonly string[]) =>
+      files.write("crl", await files.authority.revoke(revoked));
     const said = (text: RegExp) => running.logs().filter(({ msg }) => text.test(String(msg)));
 
     it("lose calls, streams and connection with its CA, and are admitted with the new CA", async () => {
@@ -191,7 +171,7 @@ describe("admitted callers", () => {
       const carried = connect(await issue("carrier.test"));
       const throughCarrier = await watch(carried, [token]);
       const others = await createAuthority("others");
-      await write("ca.pem", others.certificate);
+      await files.write("ca.pem", others.certificate);
       clock.lookNow();
       expect([await watcher.ended, await asker.ended, await throughCarrier.ended]).to.deep.equal(
         Array(3).fill(ends("UNAUTHENTICATED", "UNAUTHENTICATED")),
@@ -213,7 +193,10 @@ describe("admitted callers", () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       const watcher = await watch(channel);
-      await write("ca.pem", `${(await createAuthority("others")).certificate}\n${authority.certificate}`);
+      await files.write(
+        "ca.pem",
+        `${(await createAuthority("others")).certificate}\n${files.authority.certificate}`,
+      );
       clock.lookNow();
       expect(said(/took over new TLS/)).to.have.length(1);
       expect([await check(channel), await watcher.sync()]).to.deep.equal(["OK", "synced"]);
@@ -238,7 +221,7 @@ describe("admitted callers", () => {
     it("lose a call whose message arrives after its revocation", async () => {
       await serveWithLists();
       const own = await issue("carrier.test");
-      const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });
+      const calls = await RawCalls.open(running.address, { ca: files.authority.certificate, own });
       closing.push(calls);
       const fields = [["authorization", await bearer()], TIMEOUT] as const;
       const { code } = await calls.call(methodPath("Prune"), fields, new Uint8Array(), {
@@ -252,20 +235,20 @@ describe("admitted callers", () => {
     });
 
     it("are refused with any chain if an intermediate CA was revoked", async () => {
-      const between = await authority.subordinate("between");
-      await write("ca.pem", `${authority.certificate}\n${between.certificate}`);
+      const between = await files.authority.subordinate("between");
+      await files.write("ca.pem", `${files.authority.certificate}\n${between.certificate}`);
       const none = await between.revoke([]);
-      await write(
+      await files.write(
         "crl",
-        `${await authority.revoke([], { validMs: [-MINUTE_MS, 60 * MINUTE_MS] })}
+        `${await files.authority.revoke([], { validMs: [-MINUTE_MS, 60 * MINUTE_MS] })}
 ${none}`,
       );
-      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: files.file("crl") } });
       const own = await between.issue([{ type: "dns", value: "operator.test" }]);
       const chained = { ...own, certificate: `${own.certificate}\n${between.certificate}` };
       const channel = connect(chained);
       const watcher = await watch(channel);
-      await write("crl", `${await authority.revoke([between.certificate])}\n${none}`);
+      await files.write("crl", `${await files.authority.revoke([between.certificate])}\n${none}`);
       clock.lookNow();
       expect(await watcher.ended).to.deep.equal(ends("UNAUTHENTICATED", "UNAUTHENTICATED"));
       expect([await check(channel), await check(connect(chained))]).to.deep.equal([
@@ -276,7 +259,7 @@ ${none}`,
 
     it("are all refused when the revocation list has expired, and admitted with the next one", async () => {
       await serveWithLists();
-      const own = await authority.issue([{ type: "dns", value: "operator.test" }], {
+      const own = await files.authority.issue([{ type: "dns", value: "operator.test" }], {
         validMs: [-MINUTE_MS, 300 * MINUTE_MS],
       });
       const channel = connect(own);
@@ -288,14 +271,14 @@ ${none}`,
         "the revocation list of its CA has expired or is not valid yet",
       ]);
       expect(await check(connect(), [await bearer()])).to.equal("OK");
-      await write("crl", await authority.revoke([], { validMs: [0, 180 * MINUTE_MS] }));
+      await files.write("crl", await files.authority.revoke([], { validMs: [0, 180 * MINUTE_MS] }));
       clock.lookNow();
       expect(await check(connect(own))).to.equal("OK");
     });
 
     it("are refused from the start with an expired list, unlike callers with tokens", async () => {
-      await write("crl", await authority.revoke([], { validMs: [-60 * MINUTE_MS, -MINUTE_MS] }));
-      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+      await files.write("crl", await files.authority.revoke([], { validMs: [-60 * MINUTE_MS, -MINUTE_MS] }));
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: files.file("crl") } });
       const [by, without] = [connect(await issue("operator.test")), connect()];
       expect([await check(by), await check(without, [await bearer()])]).to.deep.equal(["UNAVAILABLE", "OK"]);
       expect(
@@ -329,13 +312,13 @@ ${none}`,
           /no revocation list signed by certificate number 1/,
         ],
         [
-          await authority.revoke([], { validMs: [-60 * MINUTE_MS, 60 * MINUTE_MS] }),
+          await files.authority.revoke([], { validMs: [-60 * MINUTE_MS, 60 * MINUTE_MS] }),
           /older than the one in use/,
         ],
-        [await authority.revoke([], { validMs: [-MINUTE_MS / 2, -1000] }), /has expired/],
+        [await files.authority.revoke([], { validMs: [-MINUTE_MS / 2, -1000] }), /has expired/],
       ];
       for (const [text, problem] of CASES) {
-        await write("crl", text);
+        await files.write("crl", text);
         for (let times = 0; times < 2; times++) clock.lookNow();
         const errors = said(/new TLS certificates cannot be used/);
         expect(errors.at(-1)).to.include({ files: "clients" });
@@ -359,7 +342,7 @@ ${none}`,
       const own = await issue("operator.test");
       const channel = connect(own);
       expect(await check(channel)).to.equal("OK");
-      await write("key.pem", (await issue("localhost")).key);
+      await files.write("key.pem", (await issue("localhost")).key);
       await revokeNow(own.certificate);
       clock.lookNow();
       expect(await check(channel)).to.equal("UNAUTHENTICATED");
@@ -374,7 +357,7 @@ ${none}`,
       const [watcher, asker] = [await watch(channel, [token]), await ask(channel, [token])];
       const carried = connect(await issue("operator.test"));
       const throughOther = await watch(carried, [token]);
-      await write("keys.json", keySetOf(await createSigningKey("k2")));
+      await files.write("keys.json", keySetOf(await createSigningKey("k2")));
       clock.lookNow();
       expect([await watcher.ended, await asker.ended, await throughOther.ended]).to.deep.equal(
         Array(3).fill(ends("UNAUTHENTICATED", "UNAUTHENTICATED")),
@@ -387,7 +370,7 @@ ${none}`,
       const channel = connect();
       const watcher = await watch(channel, [await bearer()]);
       clock.skip(2 * MINUTE_MS);
-      await write("keys.json", keySetOf(key, await createSigningKey("k2")));
+      await files.write("keys.json", keySetOf(files.key, await createSigningKey("k2")));
       clock.lookNow();
       await until(() => running.logs().filter(({ msg }) => msg === "read the key set").length === 2, {
         withinMs: 5000,
@@ -423,7 +406,7 @@ ${none}`,
         expect(answer.code).to.equal("OK");
       },
       "the key of their token is withdrawn": async () => {
-        await write("keys.json", keySetOf(await createSigningKey("k2")));
+        await files.write("keys.json", keySetOf(await createSigningKey("k2")));
         clock.lookNow();
         await until(() => running.logs().filter(({ msg }) => msg === "read the key set").length > 1, {
           withinMs: 5000,
@@ -434,9 +417,9 @@ ${none}`,
     for (const [name, happens] of Object.entries(EVENTS)) {
       it(`are refused when ${name}, by every method`, async () => {
         for (const [path, bytes] of MESSAGES) {
-          await write("keys.json", keySetOf(key));
+          await files.write("keys.json", keySetOf(files.key));
           await serve();
-          const calls = await RawCalls.open(running.address, { ca: authority.certificate });
+          const calls = await RawCalls.open(running.address, { ca: files.authority.certificate });
           closing.push(calls);
           const authorization = await bearer({ jti: `own-${path}` });
           const fields = [["authorization", authorization], TIMEOUT] as const;
@@ -457,13 +440,13 @@ ${none}`,
     it("are refused if their certificate loses its role", async () => {
       await serve();
       const own = await issue("operator.test");
-      const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });
+      const calls = await RawCalls.open(running.address, { ca: files.authority.certificate, own });
       closing.push(calls);
       const [path, bytes] = MESSAGES[0] as (typeof MESSAGES)[number];
       const answer = await calls.call(path, [TIMEOUT], bytes, {
         beforeBody: async () => {
           await calls.call(methodPath("List"), [], new Uint8Array());
-          await write("roles", "DNS:operator.test=list");
+          await files.write("roles", "DNS:operator.test=list");
           clock.lookNow();
         },
       });
@@ -471,7 +454,3 @@ ${none}`,
     });
   });
 });
-
-function bytesOf<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
-  return toBinary(schema, create(schema, init));
-}

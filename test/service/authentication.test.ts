@@ -1,7 +1,5 @@
 import { createHmac, createPublicKey } from "node:crypto";
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { StatusObject } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
@@ -15,36 +13,33 @@ import { ROLES } from "../../src/caller.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { Asker } from "../support/asker.ts";
-import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";
+import { AUDIENCE, connectOverTls, ISSUER, TokenCallers } from "../support/callers.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
-import { type RawAnswer, RawChannel } from "../support/raw-channel.ts";
+import { createSigningKey } from "../support/issuer.ts";
+import { bytesOf, type RawAnswer, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
+import { SecuredFiles, type SignOptions } from "../support/secured-files.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { detailsOf } from "../support/status-details.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const now = () => Math.floor(Date.now() / 1000);
 
 /** The methods of each role. */
 const CALLS = {
-  check: ["IsBlacklisted", request(IsBlacklistedRequestSchema, { jtis: ["a"] })],
+  check: ["IsBlacklisted", bytesOf(IsBlacklistedRequestSchema, { jtis: ["a"] })],
   revoke: [
     "Blacklist",
-    request(BlacklistRequestSchema, {
+    bytesOf(BlacklistRequestSchema, {
       tokens: [{ token: { case: "jti", value: "a" }, expiresAt: YEAR_2100 }],
     }),
   ],
-  list: ["List", request(ListRequestSchema, {})],
-  prune: ["Prune", request(PruneRequestSchema, {})],
+  list: ["List", bytesOf(ListRequestSchema, {})],
+  prune: ["Prune", bytesOf(PruneRequestSchema, {})],
 } as const;
-
-function request<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
-  return toBinary(schema, create(schema, init));
-}
 
 /** The expected result: OK, or the reason of the refusal and a pattern of its message. */
 type Expected = (role: (typeof ROLES)[number]) => readonly [reason: string, text?: RegExp];
@@ -59,33 +54,16 @@ const only =
     allowed.includes(role) ? ["OK"] : ["PERMISSION_DENIED", new RegExp(`\\b${role}\\b`)];
 
 describe("authentication", () => {
-  let authority: Authority;
+  let files: SecuredFiles;
   let running: RunningService;
-  let key: SigningKey;
-  let folder: string;
   const channels: RawChannel[] = [];
 
   before(async () => {
-    authority = await createAuthority();
-    folder = await freshFolder();
-    key = await createSigningKey("k1");
-    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
-    const files = {
-      "keys.json": keySetOf(key),
-      "ca.pem": authority.certificate,
-      "cert.pem": server.certificate,
-      "key.pem": server.key,
-    };
-    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    files = await SecuredFiles.create();
     running = await startService({
-      url: `sqlite:${join(folder, "token-blacklist.db")}`,
+      url: `sqlite:${files.file("token-blacklist.db")}`,
       env: {
-        AUTH_JWKS_FILE: join(folder, "keys.json"),
-        AUTH_ISSUER: ISSUER,
-        AUTH_AUDIENCE: AUDIENCE,
-        TLS_CERT_FILE: join(folder, "cert.pem"),
-        TLS_KEY_FILE: join(folder, "key.pem"),
-        TLS_CLIENT_CA_FILE: join(folder, "ca.pem"),
+        ...files.env,
         TLS_CLIENT_ROLES: [
           ...ROLES.map((role) => `DNS:${role}.test=${role}`),
           "URI:spiffe://test/operator=list,prune",
@@ -101,20 +79,12 @@ describe("authentication", () => {
   });
 
   function connect(own?: CertificateAndKey): RawChannel {
-    const channel = connectOverTls(running.address, authority, own);
+    const channel = connectOverTls(running.address, files.authority, own);
     channels.push(channel);
     return channel;
   }
 
-  const bearer = (claims: JWTPayload = {}, signer = key, header: Parameters<typeof signToken>[2] = {}) =>
-    signToken(
-      signer,
-      {
-        ...{ iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp: now() + 600, scope: ROLES.join(" ") },
-        ...claims,
-      },
-      header,
-    );
+  const bearer = (claims?: JWTPayload, options?: SignOptions) => files.token(claims, options);
   const without = async (claim: string) => bearer({ [claim]: undefined });
 
   async function expectEach(
@@ -153,19 +123,25 @@ describe("authentication", () => {
     "no algorithm, oddly written": [async () => unsigned("nOnE"), unauthenticated(/algorithm is none/)],
     "the public key as a shared secret": [async () => confused(), unauthenticated(/shared secret/)],
     "another's key under a known name": [
-      async () => bearer({}, await createSigningKey("k1")),
+      async () => bearer({}, { signer: await createSigningKey("k1") }),
       unauthenticated(/signature/),
     ],
-    "an unknown key": [async () => bearer({}, await createSigningKey("k2")), unauthenticated(/key/)],
+    "an unknown key": [
+      async () => bearer({}, { signer: await createSigningKey("k2") }),
+      unauthenticated(/key/),
+    ],
     "an algorithm that is not accepted": [
-      async () => bearer({}, await createSigningKey("k1", "ES384")),
+      async () => bearer({}, { signer: await createSigningKey("k1", "ES384") }),
       unauthenticated(/algorithm/),
     ],
-    "a critical header": [() => bearer({}, key, { crit: ["exp"], exp: 1 }), unauthenticated(/critical/)],
+    "a critical header": [
+      () => bearer({}, { header: { crit: ["exp"], exp: 1 } }),
+      unauthenticated(/critical/),
+    ],
     "its own key in its header": [
       async () => {
         const own = await createSigningKey("own");
-        return bearer({}, own, { jwk: own.publicJwk, jku: "https://evil.test/keys" });
+        return bearer({}, { signer: own, header: { jwk: own.publicJwk, jku: "https://evil.test/keys" } });
       },
       unauthenticated(/key/),
     ],
@@ -208,7 +184,7 @@ describe("authentication", () => {
   /** RFC 8725, 2.1: the public key used as a shared secret. */
   function confused(): string {
     const text = encoded({ alg: "HS256", kid: "k1" });
-    const secret = createPublicKey({ key: key.publicJwk as never, format: "jwk" }).export({
+    const secret = createPublicKey({ key: files.key.publicJwk as never, format: "jwk" }).export({
       format: "pem",
       type: "spki",
     });
@@ -241,7 +217,9 @@ describe("authentication", () => {
   it("each certificate, by its names", async () => {
     const dns = (value: string) => [{ type: "dns", value }] as const;
     for (const role of ROLES) {
-      await expectEach(only(role), { channel: connect(await authority.issue([...dns(`${role}.test`)])) });
+      await expectEach(only(role), {
+        channel: connect(await files.authority.issue([...dns(`${role}.test`)])),
+      });
     }
     const cases: [Parameters<Authority["issue"]>[0], Expected][] = [
       [[{ type: "url", value: "spiffe://test/operator" }], only("list", "prune")],
@@ -251,7 +229,7 @@ describe("authentication", () => {
       [[...dns("xcheck.test")], only()],
     ];
     for (const [names, expected] of cases) {
-      await expectEach(expected, { channel: connect(await authority.issue(names)) });
+      await expectEach(expected, { channel: connect(await files.authority.issue(names)) });
     }
   });
 
@@ -260,7 +238,7 @@ describe("authentication", () => {
     const strangers = await createAuthority("authority");
     for (const own of [
       await strangers.issue([...names]),
-      await authority.issue([...names], { expired: true }),
+      await files.authority.issue([...names], { expired: true }),
     ]) {
       const channel = connect(own);
       const [method, bytes] = CALLS.check;
@@ -275,7 +253,7 @@ describe("authentication", () => {
   });
 
   it("a token takes precedence over the certificate, and an invalid token is not replaced by it", async () => {
-    const channel = connect(await authority.issue([{ type: "dns", value: "check.test" }]));
+    const channel = connect(await files.authority.issue([{ type: "dns", value: "check.test" }]));
     await expectEach(only("list"), { channel, authorization: [`Bearer ${await bearer({ scope: "list" })}`] });
     await expectEach(unauthenticated(/expired/), {
       channel,
@@ -291,7 +269,7 @@ describe("authentication", () => {
     const tokens = [{ token: { case: "jti" as const, value: "own" }, expiresAt: YEAR_2100 }];
     const answer = await connect().call(
       "/tokenblacklist.v1.TokenBlacklist/Blacklist",
-      request(BlacklistRequestSchema, { tokens }),
+      bytesOf(BlacklistRequestSchema, { tokens }),
       { authorization: [`Bearer ${await bearer({ jti: "other" })}`] },
     );
     expect(answer.code).to.equal("OK");
@@ -319,7 +297,7 @@ describe("authentication", () => {
     ];
     await connect().call(
       "/tokenblacklist.v1.TokenBlacklist/Blacklist",
-      request(BlacklistRequestSchema, { tokens }),
+      bytesOf(BlacklistRequestSchema, { tokens }),
       { authorization: [`Bearer ${token}`] },
     );
     const line = running.logs().findLast(({ msg }) => msg === "audit") as Record<string, unknown>;
@@ -346,25 +324,22 @@ describe("authentication", () => {
 
 describe("a service whose clock was set back", () => {
   it("refuses a token that has expired by the database's clock", async () => {
-    const folder = await freshFolder();
-    const key = await createSigningKey("k1");
-    await writeFile(join(folder, "keys.json"), keySetOf(key));
+    const callers = await TokenCallers.create();
     const behind: Clock = {
       now: () => (systemClock.now() - 3_600_000) as EpochMs,
       monotonic: () => systemClock.monotonic(),
       schedule: (delayMs, callback) => systemClock.schedule(delayMs, callback),
     };
     const running = await startService({
-      url: `sqlite:${join(folder, "token-blacklist.db")}`,
-      env: { AUTH_JWKS_FILE: join(folder, "keys.json"), AUTH_ISSUER: ISSUER, AUTH_AUDIENCE: AUDIENCE },
+      url: `sqlite:${join(await freshFolder(), "token-blacklist.db")}`,
+      env: callers.env,
       clock: behind,
     });
     const channel = new RawChannel(running.address);
     try {
       const reasons: string[] = [];
       for (const exp of [now() - 60, now() + 60]) {
-        const claims = { iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp, scope: "check" };
-        const authorization = [`Bearer ${await signToken(key, claims)}`];
+        const authorization = await callers.bearer({ exp });
         const [method, bytes] = CALLS.check;
         const path = `/tokenblacklist.v1.TokenBlacklist/${method}`;
         reasons.push(reasonIn(await channel.call(path, bytes, { timeoutMs: 5000, authorization })));

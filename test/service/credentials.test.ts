@@ -1,9 +1,7 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import { promisify } from "node:util";
-import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
@@ -18,16 +16,16 @@ import {
   WatchRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ROLES, type Role } from "../../src/caller.ts";
-import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import type { CertificateAndKey } from "../support/certificates.ts";
+import { createSigningKey } from "../support/issuer.ts";
 import { type RawCallAnswer, RawCalls } from "../support/raw-calls.ts";
+import { bytesOf } from "../support/raw-channel.ts";
 import type { Fields } from "../support/raw-http2.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
+import { SecuredFiles, type SignOptions } from "../support/secured-files.ts";
 import { type RunningService, startService } from "../support/service.ts";
-import { freshFolder } from "../support/shared.ts";
 
 const BUF = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
-const ISSUER = "https://id.test";
-const AUDIENCE = "token-blacklist";
 const NOTHING = new Uint8Array();
 
 /** Methods that validate their request before they check the caller's token get a valid request, others an empty one. */
@@ -73,36 +71,19 @@ const NAMES: Readonly<Record<string, string>> = {
 type Outcome = "let in" | "UNAUTHENTICATED" | "PERMISSION_DENIED";
 
 describe("every call with every credential", () => {
-  let authority: Authority;
+  let files: SecuredFiles;
   let running: RunningService;
-  let key: SigningKey;
-  let folder: string;
   let methods: readonly string[];
   const connections = new Map<string, RawCalls>();
 
   before(async () => {
-    authority = await createAuthority();
-    folder = await freshFolder();
-    key = await createSigningKey("k1");
-    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
-    const files = {
-      "keys.json": keySetOf(key),
-      "ca.pem": authority.certificate,
-      "cert.pem": server.certificate,
-      "key.pem": server.key,
-    };
-    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    files = await SecuredFiles.create();
     running = await startService({
-      url: `sqlite:${join(folder, "token-blacklist.db")}`,
+      url: `sqlite:${files.file("token-blacklist.db")}`,
       env: {
+        ...files.env,
         EXT_AUTHZ: "on",
         REFLECTION: "on",
-        AUTH_JWKS_FILE: join(folder, "keys.json"),
-        AUTH_ISSUER: ISSUER,
-        AUTH_AUDIENCE: AUDIENCE,
-        TLS_CERT_FILE: join(folder, "cert.pem"),
-        TLS_KEY_FILE: join(folder, "key.pem"),
-        TLS_CLIENT_CA_FILE: join(folder, "ca.pem"),
         TLS_CLIENT_ROLES: `DNS:operator.test=${ROLES.join(",")} DNS:gateway.test=check DNS:carrier.test=none`,
       },
     });
@@ -125,8 +106,8 @@ describe("every call with every credential", () => {
     if (known !== undefined) return known;
     const name = NAMES[certificate];
     const own: CertificateAndKey | undefined =
-      name === undefined ? undefined : await authority.issue([{ type: "dns", value: name }]);
-    const opened = await RawCalls.open(running.address, { ca: authority.certificate, own });
+      name === undefined ? undefined : await files.authority.issue([{ type: "dns", value: name }]);
+    const opened = await RawCalls.open(running.address, { ca: files.authority.certificate, own });
     connections.set(certificate, opened);
     return opened;
   }
@@ -135,21 +116,13 @@ describe("every call with every credential", () => {
   async function methodsOf(address: string): Promise<readonly string[]> {
     const { stdout } = await promisify(execFile)(process.execPath, [
       ...[BUF, "curl", "--protocol", "grpc", "--reflect", "--list-methods"],
-      ...["--cacert", join(folder, "ca.pem"), "--servername", "localhost"],
+      ...["--cacert", files.file("ca.pem"), "--servername", "localhost"],
       `https://${address}`,
     ]);
     return stdout.trim().split("\n");
   }
 
-  const token = (claims: JWTPayload = {}, header: Parameters<typeof signToken>[2] = {}, signer = key) =>
-    signToken(
-      signer,
-      {
-        ...{ iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp: now() + 600, scope: ROLES.join(" ") },
-        ...claims,
-      },
-      header,
-    );
+  const token = (claims?: JWTPayload, options?: SignOptions) => files.token(claims, options);
   const revoked = () => token({ jti: "revoked" });
   /** Header fields for a revoked token and for a valid one. */
   const around = (make: (value: string) => Fields) => ({
@@ -173,7 +146,7 @@ describe("every call with every credential", () => {
       undefined,
     ],
     "a token of an unknown key": [
-      async () => one(`Bearer ${await token({}, {}, await createSigningKey("k2"))}`),
+      async () => one(`Bearer ${await token({}, { signer: await createSigningKey("k2") })}`),
       undefined,
     ],
     "a token without a signature": [async () => one(`Bearer ${await unsigned()}`), undefined],
@@ -282,8 +255,6 @@ describe("every call with every credential", () => {
   }
 });
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
-
 function now(): number {
   return Math.floor(Date.now() / 1000);
 }
@@ -294,10 +265,6 @@ function outcomeOf(method: string, { code, bytes }: RawCallAnswer): string | und
   const answered = outcome?.case === "status" ? status[fromBinary(StatusSchema, outcome.value).code] : code;
   // An empty request is not valid for every method.
   return answered === "OK" || answered === "INVALID_ARGUMENT" ? "let in" : answered;
-}
-
-function bytesOf<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
-  return toBinary(schema, create(schema, init));
 }
 
 function roleOf(method: string): Role | undefined {

@@ -1,23 +1,21 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { TokenCallers } from "../support/callers.ts";
 import { CHECK_PATH, checkRequest, type Found, outcomeOf, sendCheck } from "../support/envoy-check.ts";
-import { FaultProxy } from "../support/fault-proxy.ts";
+import { FaultyDatabase } from "../support/faulty-database.ts";
 import { checkHealth, listHealth, watchHealth } from "../support/health-client.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
-import { methodPath, RawChannel } from "../support/raw-channel.ts";
-import { type RunningService, startService } from "../support/service.ts";
-import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
+import { bytesOf, methodPath, RawChannel } from "../support/raw-channel.ts";
+import { revoke, YEAR_2100 } from "../support/revoke.ts";
+import { startService } from "../support/service.ts";
+import { freshFolder, sharedMysql } from "../support/shared.ts";
 import { detailsOf } from "../support/status-details.ts";
 import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 const PASSES = { rpc: 0, passes: "okResponse" };
 const REVOKED = invalidToken("the access token is revoked");
@@ -68,12 +66,6 @@ describe("ext_authz", () => {
       () => channel.close(),
     );
     return { running, channel, told: async (found: Found) => outcomeOf(await sendCheck(channel, found)) };
-  }
-
-  async function revoke({ client }: RunningService, ...jtis: string[]): Promise<void> {
-    await client.blacklist({
-      tokens: jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 })),
-    });
   }
 
   it("is not implemented by default", async () => {
@@ -261,16 +253,11 @@ describe("ext_authz", () => {
 
   describe("while the database is unavailable", () => {
     async function throughProxy(env: Record<string, string> = {}) {
-      const database = await freshDatabase();
-      const { port } = new URL((await sharedMysql()).url());
-      const proxy = await FaultProxy.start({ port: Number(port) });
-      stops.push(
-        () => database.dispose(),
-        () => proxy.close(),
-      );
-      const served = await serve(env, proxy.through(database.url));
+      const database = await FaultyDatabase.create(await sharedMysql());
+      stops.push(() => database.close());
+      const served = await serve(env, database.proxiedUrl);
       await served.running.indexLoaded().catch(() => {});
-      return { ...served, proxy };
+      return { ...served, proxy: database.proxy };
     }
 
     for (const fault of ["reset", "blackhole"] as const) {
@@ -307,32 +294,23 @@ describe("ext_authz", () => {
   });
 
   describe("with authentication", () => {
-    let key: SigningKey;
+    let callers: TokenCallers;
     before(async () => {
-      key = await createSigningKey("k1");
+      callers = await TokenCallers.create();
     });
 
+    /** The `authorization` metadata of a proxy. */
     const credential = (scope: string, jti?: string) =>
-      signToken(key, {
-        ...{ iss: "https://id.test", aud: "token-blacklist", sub: "envoy", scope },
-        ...{ exp: Math.floor(Date.now() / 1000) + 600, ...(jti && { jti }) },
-      });
+      callers.bearer({ sub: "envoy", scope, ...(jti && { jti }) });
 
     async function secured(env: Record<string, string> = {}) {
-      const file = join(await freshFolder(), "keys.json");
-      await writeFile(file, keySetOf(key));
-      const { running, channel } = await serve({
-        ...{ AUTH_JWKS_FILE: file, AUTH_ISSUER: "https://id.test", AUTH_AUDIENCE: "token-blacklist" },
-        ...env,
-      });
-      const asking = async (found: Found, token?: string) =>
-        outcomeOf(
-          await sendCheck(channel, found, { authorization: token === undefined ? [] : [`Bearer ${token}`] }),
-        );
+      const { running, channel } = await serve({ ...callers.env, ...env });
+      const asking = async (found: Found, authorization: readonly string[] = []) =>
+        outcomeOf(await sendCheck(channel, found, { authorization }));
       const revoked = async (jti: string) => {
         const tokens = [{ token: { case: "jti" as const, value: jti }, expiresAt: YEAR_2100 }];
-        const bytes = toBinary(BlacklistRequestSchema, create(BlacklistRequestSchema, { tokens }));
-        const authorization = [`Bearer ${await credential("revoke")}`];
+        const bytes = bytesOf(BlacklistRequestSchema, { tokens });
+        const authorization = await credential("revoke");
         return (await channel.call(methodPath("Blacklist"), bytes, { authorization })).code;
       };
       return { running, asking, revoked };
@@ -341,12 +319,13 @@ describe("ext_authz", () => {
     it("needs only the role check, for any request", async () => {
       const { asking, revoked } = await secured({ UNVERIFIED_BEARER: "on" });
       expect(await revoked("gone")).to.equal("OK");
-      const user = { headers: { authorization: `Bearer ${await credential("check", "user")}` } };
+      const [authorization = ""] = await credential("check", "user");
+      const user = { headers: { authorization } };
       expect([
         await asking(verified("live")),
         await asking(user),
         await asking(verified("live"), await credential("revoke list prune")),
-        await asking(verified("live"), "garbage"),
+        await asking(verified("live"), ["Bearer garbage"]),
         await asking(verified("live"), await credential("check")),
         await asking(verified("gone"), await credential("check")),
         await asking(user, await credential("check")),

@@ -1,6 +1,6 @@
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, status } from "@grpc/grpc-js";
 import {
   type IsBlacklistedRequestSchema,
   IsBlacklistedResponseSchema,
@@ -11,7 +11,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { StatusName } from "../../src/client/client-error.ts";
 import { encode } from "../../src/protobuf/service-definition.ts";
-import type { RawAnswer, RawChannel } from "./raw-channel.ts";
+import type { RawAnswer, RawCallOptions, RawChannel } from "./raw-channel.ts";
 import { detailsOf, readDetails } from "./status-details.ts";
 import { onEnd, type StreamEnd } from "./stream-end.ts";
 
@@ -54,20 +54,8 @@ export class Asker {
   #lastId = 0;
   #isOver = false;
 
-  constructor(
-    channel: RawChannel,
-    { authorization = [], timeoutMs }: { authorization?: readonly string[]; timeoutMs?: number } = {},
-  ) {
-    const metadata = new Metadata();
-    for (const value of authorization) metadata.add("authorization", value);
-    const asIs = (bytes: Buffer) => bytes;
-    this.stream = channel.grpc.makeBidiStreamRequest(
-      CHECK_PATH,
-      asIs,
-      asIs,
-      metadata,
-      timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
-    );
+  constructor(channel: RawChannel, options?: RawCallOptions) {
+    this.stream = channel.open(CHECK_PATH, options);
     this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(StreamChecksResponseSchema, bytes)));
     this.ended = new Promise((resolve) => {
       onEnd(this.stream, (end) => {

@@ -1,4 +1,14 @@
-import { Client, type ClientOptions, credentials, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  type CallOptions,
+  Client,
+  type ClientDuplexStream,
+  type ClientOptions,
+  credentials,
+  Metadata,
+  type StatusObject,
+  status,
+} from "@grpc/grpc-js";
 import type { StatusName } from "../../src/client/client-error.ts";
 
 export interface RawAnswer {
@@ -40,8 +50,6 @@ export class RawChannel {
   /** Never rejects: every end of a call is a result. Without `timeoutMs` the call has no deadline. */
   begin(path: string, bytes: Uint8Array, { timeoutMs, authorization = [] }: RawCallOptions = {}): RawCall {
     let cancel = () => {};
-    const metadata = new Metadata();
-    for (const value of authorization) metadata.add("authorization", value);
     const answer = new Promise<RawAnswer>((resolve) => {
       let response: Buffer | undefined;
       const call = this.grpc.makeUnaryRequest<Buffer, Buffer>(
@@ -49,8 +57,8 @@ export class RawChannel {
         asIs,
         asIs,
         Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-        metadata,
-        timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+        withAuthorization(authorization),
+        deadlineIn(timeoutMs),
         (_error, value) => {
           response = value;
         },
@@ -67,6 +75,20 @@ export class RawChannel {
     return this.begin(path, bytes, options).answer;
   }
 
+  /** Opens a stream in both directions. Without `timeoutMs` it has no deadline. */
+  open(
+    path: string,
+    { timeoutMs, authorization = [] }: RawCallOptions = {},
+  ): ClientDuplexStream<Buffer, Buffer> {
+    return this.grpc.makeBidiStreamRequest(
+      path,
+      asIs,
+      asIs,
+      withAuthorization(authorization),
+      deadlineIn(timeoutMs),
+    );
+  }
+
   close(): void {
     this.grpc.close();
   }
@@ -75,6 +97,21 @@ export class RawChannel {
 /** The path of one of our methods. */
 export function methodPath(name: "Blacklist" | "IsBlacklisted" | "List" | "Prune"): string {
   return `/tokenblacklist.v1.TokenBlacklist/${name}`;
+}
+
+/** The bytes of a message. */
+export function bytesOf<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
+  return toBinary(schema, create(schema, init));
+}
+
+function withAuthorization(values: readonly string[]): Metadata {
+  const metadata = new Metadata();
+  for (const value of values) metadata.add("authorization", value);
+  return metadata;
+}
+
+function deadlineIn(timeoutMs: number | undefined): CallOptions {
+  return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
 }
 
 function asIs(bytes: Buffer): Buffer {

@@ -1,5 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
 import {
   EntryKind,
   TokenBlacklist,
@@ -9,7 +9,7 @@ import {
 import { encode } from "../../src/protobuf/service-definition.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
-import type { RawChannel } from "./raw-channel.ts";
+import type { RawCallOptions, RawChannel } from "./raw-channel.ts";
 import { onEnd, type StreamEnd } from "./stream-end.ts";
 
 export const WATCH_PATH = "/tokenblacklist.v1.TokenBlacklist/Watch";
@@ -44,20 +44,8 @@ export class Watcher {
   #end: StreamEnd | undefined;
   readonly #waiting = new Set<() => void>();
 
-  constructor(
-    channel: RawChannel,
-    { authorization = [], timeoutMs }: { authorization?: readonly string[]; timeoutMs?: number } = {},
-  ) {
-    const metadata = new Metadata();
-    for (const value of authorization) metadata.add("authorization", value);
-    const asIs = (bytes: Buffer) => bytes;
-    this.stream = channel.grpc.makeBidiStreamRequest(
-      WATCH_PATH,
-      asIs,
-      asIs,
-      metadata,
-      timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
-    );
+  constructor(channel: RawChannel, options?: RawCallOptions) {
+    this.stream = channel.open(WATCH_PATH, options);
     this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(WatchResponseSchema, bytes)));
     this.ended = new Promise((resolve) => {
       onEnd(this.stream, (end) => {
