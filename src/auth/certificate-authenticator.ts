@@ -90,13 +90,13 @@ export class CertificateAuthenticator {
   #identityOf(certificate: PeerCertificate): Identity {
     let identity = this.#identities.get(certificate);
     if (identity === undefined) {
-      identity = this.#carriers.has(certificate) ? "carrier" : this.#read(certificate);
+      identity = this.#carriers.has(certificate) ? "carrier" : this.#identify(certificate);
       this.#identities.set(certificate, identity);
     }
     return identity;
   }
 
-  #read({ subjectaltname, valid_to: validTo }: PeerCertificate): Identity {
+  #identify({ subjectaltname, valid_to: validTo }: PeerCertificate): Identity {
     const names = alternativeNames(subjectaltname ?? "");
     const known = names.filter((name) => this.#roles.has(name));
     const allowed = new Set(known.flatMap((name) => this.#roles.get(name) ?? []));

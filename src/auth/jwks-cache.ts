@@ -129,9 +129,9 @@ export class JwksCache {
     if (this.#problem !== undefined) throw this.#unavailable(this.#problem, allowedAt());
   }
 
-  /** `at` is when a retry may succeed, by the monotonic clock. */
-  #unavailable(detail: string | undefined, at: number): ServiceError {
-    const retryAfterMs = Math.max(SHORTEST_WAIT_MS, Math.ceil(at - this.#options.clock.monotonic()));
+  /** A retry may succeed at `retryAt`, by the monotonic clock. */
+  #unavailable(detail: string | undefined, retryAt: number): ServiceError {
+    const retryAfterMs = Math.max(SHORTEST_WAIT_MS, Math.ceil(retryAt - this.#options.clock.monotonic()));
     return keysUnavailable({ detail, retryAfterMs });
   }
 
@@ -142,7 +142,7 @@ export class JwksCache {
     return this.#reading;
   }
 
-  async #readNow(read: number): Promise<void> {
+  async #readNow(readNumber: number): Promise<void> {
     this.#cancel();
     const { source, name, clock, log } = this.#options;
     try {
@@ -150,7 +150,7 @@ export class JwksCache {
       if (text !== this.#text) this.#replaceKeys(text);
       if (this.#problem !== undefined) log.info({ keys: name }, "the key set can be read again");
       this.#problem = undefined;
-      this.#lastGoodRead = read;
+      this.#lastGoodRead = readNumber;
     } catch (error) {
       const problem = error instanceof JwksError ? error.message : "it is not a JSON Web Key Set";
       if (problem !== this.#problem) {
@@ -158,10 +158,10 @@ export class JwksCache {
       }
       this.#problem = problem;
     }
-    const pause = this.#find === undefined ? KEYS_RETRY_MS : KEYS_RELOAD_MS;
-    this.#nextAt = clock.monotonic() + pause;
+    const delayMs = this.#find === undefined ? KEYS_RETRY_MS : KEYS_RELOAD_MS;
+    this.#nextAt = clock.monotonic() + delayMs;
     if (this.#stopped) return;
-    this.#cancel = clock.schedule(pause, () => void this.#read());
+    this.#cancel = clock.schedule(delayMs, () => void this.#read());
   }
 
   #replaceKeys(text: string): void {

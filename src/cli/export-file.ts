@@ -27,6 +27,7 @@ export class ExportFile {
   readonly #handle: FileHandle;
   readonly #clock: Clock;
   #state: State;
+  /** When the state was last written, by the monotonic clock. */
   #savedAt: number;
 
   private constructor(path: string, handle: FileHandle, { clock, state }: { clock: Clock; state: State }) {

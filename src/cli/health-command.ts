@@ -109,9 +109,9 @@ function requestReadiness(
   return new Promise((resolve) => {
     const notServing = (message: string) => resolve({ isServing: false, message });
     // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
-    const end = AbortSignal.any([signal, AbortSignal.timeout(clampedToTimer(timeoutMs))]);
+    const endSignal = AbortSignal.any([signal, AbortSignal.timeout(clampedToTimer(timeoutMs))]);
     // No agent: a connection kept alive would keep the process alive.
-    const options = { host: connectableHost(host), port, path: "/readyz", agent: false, signal: end };
+    const options = { host: connectableHost(host), port, path: "/readyz", agent: false, signal: endSignal };
     get(options, (response) => {
       response.resume();
       const { statusCode } = response;
@@ -126,7 +126,7 @@ function requestReadiness(
         );
     }).once("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ECONNREFUSED") notServing(`nothing listens at ${address}`);
-      else if (end.aborted) notServing(`no response from ${address} within ${timeoutMs / 1000} s`);
+      else if (endSignal.aborted) notServing(`no response from ${address} within ${timeoutMs / 1000} s`);
       else notServing(`no response from ${address} (${error.code ?? error.message})`);
     });
   });

@@ -24,6 +24,7 @@ export class ImportCheckpoint {
   readonly #clock: Clock;
   /** The progress when this import began. */
   readonly #initial: ImportProgress;
+  /** When the file was last written, by the monotonic clock. */
   #savedAt: number;
   #latest: ImportProgress | undefined;
 

@@ -87,14 +87,14 @@ export async function* orderedMap<In, Out>(
   /** Resolves once the next input has been read. */
   let reading: Promise<undefined> | undefined;
   // The assertions keep the compiler from assuming that the functions below never assign these.
-  let isOpen = true as boolean;
+  let wantsInput = true as boolean;
   let readFailure = undefined as Settled<In, Out> | undefined;
 
   async function run(input: In): Promise<Settled<In, Out>> {
     try {
       return { input, output: await work(input) };
     } catch (error) {
-      isOpen = false;
+      wantsInput = false;
       return { input, error };
     }
   }
@@ -102,19 +102,19 @@ export async function* orderedMap<In, Out>(
   async function read(): Promise<undefined> {
     try {
       const { done, value } = await iterator.next();
-      if (done) isOpen = false;
-      else if (isOpen) running.push(run(value));
+      if (done) wantsInput = false;
+      else if (wantsInput) running.push(run(value));
     } catch (error) {
-      if (isOpen) readFailure = { error };
-      isOpen = false;
+      if (wantsInput) readFailure = { error };
+      wantsInput = false;
     }
     reading = undefined;
   }
 
   for (;;) {
-    if (isOpen && running.length < limit) reading ??= read();
+    if (wantsInput && running.length < limit) reading ??= read();
     // Once no further input is wanted, a read in progress is not awaited: it may wait for an operator's next line.
-    const events = [running[0], isOpen ? reading : undefined].filter((promise) => promise !== undefined);
+    const events = [running[0], wantsInput ? reading : undefined].filter((promise) => promise !== undefined);
     if (events.length === 0) break;
     const settled = await Promise.race(events);
     if (settled === undefined) continue;

@@ -33,7 +33,7 @@ export interface CheckBatcherSetup {
   /** Called with the result of each call, to track whether the service answers checks. */
   readonly onCall: (error: ClientError | undefined, call: CallAttempt) => void;
   /** The error of a check that fails fast; undefined while the service answers checks, as far as known. */
-  readonly outage: () => ClientError | undefined;
+  readonly outageError: () => ClientError | undefined;
 }
 
 export interface CallAttempt {
@@ -70,9 +70,9 @@ export class CheckBatcher {
 
   /** Settles `check` later, or at once if there is no room for it. */
   ask(check: PendingCheck): void {
-    const outage = check.failFast ? this.#setup.outage() : undefined;
-    if (outage !== undefined) {
-      check.fail(outage);
+    const outageError = check.failFast ? this.#setup.outageError() : undefined;
+    if (outageError !== undefined) {
+      check.fail(outageError);
       return;
     }
     const lane = this.#pending < MAX_PENDING_CHECKS ? this.#laneFor(check.freshness) : undefined;
@@ -174,7 +174,7 @@ export class CheckBatcher {
       const isHalf = half >= MIN_HALF_TIME_MS;
       const giveUpAt = isHalf ? group.latestDeadline - half : group.latestDeadline;
       const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
-      if (error !== undefined) group.failFast(this.#setup.outage);
+      if (error !== undefined) group.failFast(this.#setup.outageError);
       if (group.removeSettled() === 0 || error === undefined) return;
       const retriesAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
       const wait = retriesAtOnce ? 0 : retryDelay(error, { attempt, random });

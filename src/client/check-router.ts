@@ -34,7 +34,7 @@ export interface CheckRouterSetup {
   /** The address that errors carry. */
   readonly address: string;
   /** The error of a check that fails fast; undefined while checks are to be sent. */
-  readonly outage: () => ClientError | undefined;
+  readonly outageError: () => ClientError | undefined;
 }
 
 const DEFAULTS: CheckOptions = {};
@@ -192,9 +192,9 @@ export class CheckRouter {
 
   /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
   #awaitProof(check: PendingCheck, localCopy: LocalCopy): void {
-    const outage = check.failFast ? this.#setup.outage() : undefined;
-    if (outage !== undefined) {
-      check.fail(outage);
+    const outageError = check.failFast ? this.#setup.outageError() : undefined;
+    if (outageError !== undefined) {
+      check.fail(outageError);
       return;
     }
     const proof = localCopy.prove();

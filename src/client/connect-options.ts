@@ -34,7 +34,7 @@ export interface ConnectOptions {
   /** The result of a check that cannot be answered. Absent: `throw`. */
   readonly onUnavailable?: OnUnavailable | undefined;
   /**
-   * Whether checks reject at once, instead of at their deadline, while the service answers none. Absent: `false`. Checks that can
+   * Whether checks reject at once, instead of at their deadline, while the service answers no checks. Absent: `false`. Checks that can
    * be answered locally are answered nevertheless, and `onUnavailable` applies. Once the service is back, checks are sent to it
    * again within a second.
    */

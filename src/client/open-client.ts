@@ -70,7 +70,7 @@ export function openClient(setup: OpenClientSetup): BlacklistClient {
     ...{ clock, log, metrics, outages },
     onReady: () => policy.recovered(),
   });
-  const { emitter, outage } = service;
+  const { emitter, outageError } = service;
   const onState: LocalCopySetup["onState"] = (state, error) => service.setState(state, error);
   const deadlines = new Deadlines(clock);
   const positives = new PositiveCache({ clock });
@@ -81,14 +81,14 @@ export function openClient(setup: OpenClientSetup): BlacklistClient {
     watchConnection(channel.grpc, (isConnected) => onState(isConnected ? "ready" : "unavailable"));
   }
 
-  const streamed = new StreamedChecks({ channel, call: rpc.isBlacklisted, clock, random });
+  const streamed = new StreamedChecks({ channel, callUnary: rpc.isBlacklisted, clock, random });
   const batcher = new CheckBatcher({
     isBlacklisted: streamed.isBlacklisted,
-    ...{ deadlines, clock, random, metrics, metadata, outage },
+    ...{ deadlines, clock, random, metrics, metadata, outageError },
     onCall: (error, call) => service.onCall(error, call),
   });
   const checks = new CheckRouter({
-    ...{ batcher, deadlines, positives, policy, localCopy, metrics, clock, failFast, outage },
+    ...{ batcher, deadlines, positives, policy, localCopy, metrics, clock, failFast, outageError },
     timeoutMs: options.timeoutMs ?? CHECK_TIMEOUT_MS,
     address: channel.address,
   });

@@ -26,7 +26,7 @@ export class OutageLog {
   #isUnavailable = false;
   /** Whether the warning has been logged, and the end of the outage has not. */
   #isWarned = false;
-  /** By the monotonic clock. */
+  /** When the outage began, by the monotonic clock. */
   #beganAt = 0;
   #unanswered = 0;
   #error: ClientError | undefined;

@@ -176,11 +176,11 @@ export class CheckGroup {
     for (const check of this.checks) if (!check.isSettled) check.fail(error);
   }
 
-  /** Fails every pending check that is set to fail fast, if `outage` returns an error. */
-  failFast(outage: () => ClientError | undefined): void {
+  /** Fails every pending check that is set to fail fast, if `outageError` returns an error. */
+  failFast(outageError: () => ClientError | undefined): void {
     for (const check of this.checks) {
       if (!check.failFast || check.isSettled) continue;
-      const error = outage();
+      const error = outageError();
       if (error === undefined) return;
       check.fail(error);
     }

@@ -117,7 +117,7 @@ export class ServiceState {
   }
 
   /** The error of a check that fails fast; undefined while checks are to be sent. */
-  readonly outage = (): ClientError | undefined => {
+  readonly outageError = (): ClientError | undefined => {
     if (this.#outage === undefined) return undefined;
     this.#hasFailedFast = true;
     this.#probe.probeIfDue();

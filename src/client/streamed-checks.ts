@@ -23,7 +23,7 @@ type IsBlacklisted = RpcClient["isBlacklisted"];
 interface Setup {
   readonly channel: Channel;
   /** The same method as a unary call. */
-  readonly call: IsBlacklisted;
+  readonly callUnary: IsBlacklisted;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -51,12 +51,12 @@ export class StreamedChecks {
   }
 
   readonly isBlacklisted: IsBlacklisted = async (init, options = {}) => {
-    const { call, clock } = this.#setup;
+    const { callUnary, clock } = this.#setup;
     const { signal, metadata } = options;
     const timeoutMs = clampedToTimer(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const leftMs = () => timeoutMs - (clock.monotonic() - began);
-    if (began < this.#unaryUntil) return call(init, options);
+    if (began < this.#unaryUntil) return callUnary(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
     const known = this.#current?.acceptsChecks ? this.#current : undefined;
@@ -88,7 +88,7 @@ export class StreamedChecks {
     if (isOutdated) stream.retire();
     const remaining = leftMs();
     if (remaining < 1) throw error;
-    return call(init, { timeoutMs: remaining, signal, metadata });
+    return callUnary(init, { timeoutMs: remaining, signal, metadata });
   };
 
   close(): void {

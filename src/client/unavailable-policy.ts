@@ -32,7 +32,7 @@ export class UnavailablePolicy {
   readonly #setup: Setup;
   /** Unanswered checks since the last log line. */
   #unlogged = 0;
-  /** By the monotonic clock. */
+  /** When the last line was logged, by the monotonic clock. */
   #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(setup: Setup) {

@@ -44,9 +44,9 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   readonly #copy: CopiedEntries;
   readonly #syncRounds: SyncRounds;
   #stream: WatchStream | undefined;
-  /** The service has begun to send a snapshot or changes on this stream. */
+  /** Whether the service has begun to send a snapshot or changes on this stream. */
   #isOpened = false;
-  /** By the monotonic clock. */
+  /** When the last message arrived, by the monotonic clock. */
   #lastMessageAt = 0;
   /** Failed streams since the last proof. */
   #failures = 0;
