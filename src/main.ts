@@ -74,7 +74,7 @@ function nonBlockingStdout(): number {
     handle?.setBlocking?.(false);
     return handle;
   });
-  // Node.js reopens a terminal under another descriptor, which is the non-blocking one.
+  // Node.js reopens a terminal under another descriptor, and only that descriptor is non-blocking.
   return out?.setBlocking === undefined ? 1 : (out.fd ?? 1);
 }
 
@@ -96,7 +96,7 @@ async function runMigration(action: MigrateAction): Promise<number> {
   });
 }
 
-/** Runs `work` with the configuration. Writes errors that an operator can correct as plain lines, and rethrows all others. */
+/** Runs `work` with the configuration. Writes errors that an operator can correct as plain lines, and rethrows all other errors. */
 async function withConfig(work: (config: Config) => Promise<number>): Promise<number> {
   try {
     return await work(readConfig(process.env));

@@ -9,7 +9,7 @@ export type Share = "common" | "own";
 export class FairCapacity {
   readonly #total: number;
   #taken = 0;
-  /** Each caller's share of the second half; only callers that have one. */
+  /** How much of the second half each caller has taken; only callers that have taken any. */
   readonly #own = new Map<string, number>();
 
   constructor(total: number) {

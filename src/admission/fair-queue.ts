@@ -1,4 +1,4 @@
-/** A queue of items, each of one caller. Callers take turns; the items of one caller are in order of arrival. */
+/** A queue of items, each of which belongs to a caller. Callers take turns; the items of each caller are in order of arrival. */
 export class FairQueue<T> {
   /** The items of each caller, by the caller's name; the caller with the next turn first; only callers with items. */
   readonly #waiting = new Map<string, Set<T>>();

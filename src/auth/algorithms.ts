@@ -1,6 +1,6 @@
 /**
- * The asymmetric signature algorithms that can be chosen (RFC 7518, RFC 8037, RFC 9864). Symmetric ones and `none` are excluded, since any
- * verifier of a symmetrically signed token could also create one.
+ * The asymmetric signature algorithms that can be chosen (RFC 7518, RFC 8037, RFC 9864). Symmetric algorithms and `none` are excluded, since any
+ * verifier of a symmetrically signed token could also create such tokens.
  */
 const ASYMMETRIC = [
   ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
@@ -37,7 +37,7 @@ export function isSupportedAlgorithm(name: unknown): name is string {
   return ASYMMETRIC.some((known) => known === name);
 }
 
-/** The name if it is a known one, which may appear in a message; otherwise undefined. */
+/** `name` if it is a known name, which may appear in a message; otherwise undefined. */
 export function quotableName(name: unknown): string | undefined {
   return [...ASYMMETRIC, ...REFUSED].find((known) => known === name);
 }

@@ -55,7 +55,7 @@ export class BearerAuthenticator {
   readonly #options: Options;
   /** Cached results by the value of the `authorization` metadata, oldest first. Even the parsing of a token is then done once. */
   readonly #cached = new Map<string, CachedCaller>();
-  /** Verifications in flight, so that a thousand calls with one new token verify it once. */
+  /** Verifications in flight by the value of the metadata, so that a thousand calls with one new token verify it once. */
   readonly #inFlight = new Map<string, Promise<Principal>>();
 
   constructor(options: Options) {

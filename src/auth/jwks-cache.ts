@@ -41,7 +41,7 @@ export class JwksCache {
   #reading: Promise<void> | undefined;
   /** How many reads have begun. The first read has number 1. */
   #begunReads = 0;
-  /** The number of the last successful read; 0 before there is one. */
+  /** The number of the last successful read; 0 before the first. */
   #lastGoodRead = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #earlyReadAt = Number.NEGATIVE_INFINITY;

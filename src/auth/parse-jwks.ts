@@ -88,7 +88,7 @@ function insteadOfSet(read: unknown): string {
   return "";
 }
 
-/** Minimum size of an RSA key in bits: RFC 7518, sections 3.3 and 3.5, and jose reject shorter ones. */
+/** Minimum size of an RSA key in bits: RFC 7518, sections 3.3 and 3.5, and jose reject shorter keys. */
 const MIN_RSA_BITS = 2048;
 
 /**

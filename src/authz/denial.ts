@@ -28,7 +28,7 @@ function unauthorized(challenge: string, text: string): Denial {
   return { status: 401, headers: { "www-authenticate": challenge, ...commonHeaders() }, text: `${text}\n` };
 }
 
-/** No cache may reuse the response, for another request or for the same one later. */
+/** No cache may reuse the response, neither for another request nor for the same request later. */
 function commonHeaders(): Record<string, string> {
   return { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 }

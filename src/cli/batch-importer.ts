@@ -61,8 +61,8 @@ interface Setup {
 }
 
 /**
- * Sends batches to the service, which rejects a whole batch if one token in it is invalid or has expired: such tokens are left
- * out, and the others are sent again. Only the service decides what has expired, by its clocks and its leeway.
+ * Sends batches to the service, which rejects a whole batch if any token in it is invalid or has expired. Such tokens are left
+ * out, and the other tokens are sent again. Only the service decides what has expired, by its clocks and its leeway.
  */
 export class BatchImporter {
   readonly #setup: Setup;

@@ -29,11 +29,11 @@ export function exitCodeOf(error: unknown): number {
 export interface FailedCall {
   readonly address: string;
   readonly timeoutMs: number;
-  /** Where the operator named each token of the request, in the request's order; absent: they are named by their fields. */
+  /** Where the operator named each token of the request, in the request's order; absent: messages name the fields of the request. */
   readonly origins?: readonly string[];
 }
 
-/** What failed and what to do next, one line each. The first of several lines is a summary. */
+/** Lines that say what failed and what to do next. If there are several lines, the first is a summary. */
 export function explainError(error: unknown, call: FailedCall): string[] {
   const lines = error instanceof ClientError ? explainCall(error, call) : [messageOf(error)];
   return lines.map((line) => escapeLine(withoutRawTokens(line)));
@@ -43,7 +43,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Whether the failed call certainly changed nothing; false if `error` is not that of a call. */
+/** Whether the failed call certainly changed nothing; false if `error` is not the error of a call. */
 export function certainlyChangedNothing(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
   return (

@@ -59,7 +59,7 @@ export function addExportCommand(program: Command, context: CommandContext): voi
 
 /** Receives the pages. */
 interface PageSink {
-  /** `count` is the number of entries so far, those in `text` included. */
+  /** `count` is the number of entries so far, including the entries in `text`. */
   write(text: string, page: { readonly nextPageToken: string; readonly count: number }): Promise<void>;
 }
 
@@ -110,14 +110,14 @@ function reportCount(session: Session, count: number, filter: ListFilter): void 
 
 interface PagesToExport {
   readonly filter: ListFilter;
-  /** The token of the first page to fetch; null if none is left. */
+  /** The token of the first page to fetch; null if no page is left. */
   readonly pageToken: string | null;
   /** The number of entries that were written before. */
   readonly count: number;
   readonly sink: PageSink;
 }
 
-/** Writes page after page, each while the next one is fetched. Returns the number of entries, earlier ones included. */
+/** Writes page after page, each while the next page is fetched. Returns the number of entries, including entries exported before a resumption. */
 async function exportPages(
   session: Session,
   { filter, pageToken, count, sink }: PagesToExport,

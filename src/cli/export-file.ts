@@ -128,7 +128,7 @@ async function openPart(path: string, open: (part: string) => Promise<FileHandle
   }
 }
 
-/** Checked before the export, so that it does not fail at its end. */
+/** Throws a UsageError if `path` is not a file. Called before the export, so that the export does not fail at its end. */
 async function expectReplaceable(path: string): Promise<void> {
   const existing = await stat(path).catch(() => undefined);
   if (existing !== undefined && !existing.isFile()) throw new UsageError(`${path} is not a file`);

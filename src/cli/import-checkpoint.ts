@@ -8,7 +8,7 @@ import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf }
 
 /** The progress of an import. */
 export interface ImportProgress {
-  /** All lines up to the one with this number are done: stored, expired or refused. 0: none. */
+  /** All lines up to this line number are done: stored, expired or refused. 0: no line is. */
   readonly line: number;
   /** The digest of those lines. */
   readonly digest: string;
@@ -104,7 +104,7 @@ const BEGINNING = '{"version":1,';
 async function expectCheckpoint(path: string): Promise<void> {
   const existing = await lstat(path).catch(() => undefined);
   if (existing === undefined) return;
-  // mktemp creates an empty file, and a crash may leave a truncated one.
+  // mktemp creates an empty file, and a crash may leave a truncated file.
   if (existing.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
   throw new UsageError(
     `${path} exists and is not a checkpoint: choose another path with --checkpoint, or delete it`,

@@ -19,7 +19,7 @@ export type ImportItem = {
 
 export type TokenItem = Extract<ImportItem, { token: unknown }>;
 
-/** The lines of `stream` as they arrive, without empty ones. */
+/** The lines of `stream` as they arrive, without empty lines. */
 export async function* readImportItems(
   stream: Readable,
   options: { ignoreUnknown: boolean },
@@ -42,7 +42,7 @@ function parseItem(line: number, text: string, options: { ignoreUnknown: boolean
   }
 }
 
-/** A digest that identifies the input: of the numbers and texts of all lines but empty ones. */
+/** A digest that identifies the input: of the numbers and texts of all lines except empty lines. */
 export class InputDigest {
   readonly #hash: Hash = createHash("sha256");
 

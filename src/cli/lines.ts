@@ -21,7 +21,7 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
 /**
- * The lines of `stream`, as many at a time as have arrived, without empty ones. Throws a UsageError for a line that is too long,
+ * The lines of `stream`, as many at a time as have arrived, without empty lines. Throws a UsageError for a line that is too long,
  * not UTF-8, or begins with a byte order mark.
  */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {

@@ -82,7 +82,7 @@ function sessionFor(options: OperatorOptions, io: CliIo, command: Command): Sess
   }
 }
 
-/** Warns of misspelt environment variables: a command that ignores one would call another service, or call without credentials. */
+/** Warns of misspelt environment variables: a command that ignores such a variable would call another service, or call without credentials. */
 function warnOfMisspellings({ env, stderr }: CliIo): void {
   const ours = Object.entries(env).filter(([name]) => /^TOKEN_?BLACKLIST/i.test(name));
   const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);

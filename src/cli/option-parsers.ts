@@ -76,7 +76,7 @@ function unaltered(text: string): string {
   return text;
 }
 
-/** Turns the error of `parse` into one that commander reports with the name of the option. */
+/** Turns the error of `parse` into an error that commander reports with the name of the option. */
 function asInvalidArgument<T>(parse: () => T): T {
   try {
     return parse();

@@ -35,7 +35,7 @@ export async function readPrivateFile(path: string): Promise<string> {
 }
 
 /**
- * Atomically replaces the file at `path` with one that contains `text`. If `path` is a link, the link is replaced and its target is
+ * Atomically replaces the file at `path` with a file that contains `text`. If `path` is a link, the link is replaced and its target is
  * left alone. The temporary file at {@link temporaryPathOf} may be left over from a process that was killed; it is replaced.
  */
 export async function replacePrivateFile(path: string, text: string): Promise<void> {

@@ -9,7 +9,7 @@ const MAX_PAUSE_MS = 2000;
 
 /**
  * Keeps a command of many calls running through an outage: calls that fail as unavailable, overloaded or timed out are retried
- * until no call has been answered for a minute. Only for idempotent calls, and only once one call has been answered: until then the
+ * until no call has been answered for a minute. Only for idempotent calls. Before the first answer nothing is retried: the
  * address may simply be wrong.
  */
 export class OutageRetry {

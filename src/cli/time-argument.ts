@@ -17,7 +17,7 @@ const RFC_3339 =
 const LOCAL_TIME = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?)?$/;
 const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
 
-// The years 1973 and 5138. A smaller number is probably a duration, and a larger one milliseconds since 1970.
+// The years 1973 and 5138. A smaller number is probably a duration, and a larger number milliseconds since 1970.
 const MIN_SECONDS = 100_000_000;
 const MAX_SECONDS = 100_000_000_000;
 

@@ -2,11 +2,11 @@ import { Metadata } from "@grpc/grpc-js";
 import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
-/** A bearer token, or a function that returns the current one. The function is called before every call, so that tokens can be renewed. */
+/** A bearer token, or a function that returns the current token. The function is called before every call, so that tokens can be renewed. */
 export type BearerToken = string | (() => string | Promise<string>);
 
 /**
- * Resolves to the metadata that authenticates a call. Rejects with a {@link ClientError} if there is no token, or if getting one
+ * Resolves to the metadata that authenticates a call. Rejects with a {@link ClientError} if there is no token, or if getting the token
  * takes longer than the call's timeout.
  */
 export type Authorization = (limits: TokenLimits) => Promise<Metadata>;

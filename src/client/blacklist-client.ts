@@ -3,7 +3,7 @@ import type { ClientState } from "./client-state.ts";
 /** A time: a `Date`, or milliseconds since 1970. A number below 10^11 is rejected, since it is an `exp` in seconds: multiply it by 1000. */
 export type DateInput = Date | number;
 
-/** A client for gateways and auth services. `connect()` creates it; one per process is enough. */
+/** A client for gateways and auth services. `connect()` creates it; one client per process is enough. */
 export interface BlacklistClient {
   /**
    * Whether the token is blacklisted. Unless the options allow staleness, the answer reflects every revocation that any replica of
@@ -46,7 +46,7 @@ export interface BlacklistClient {
   list(options?: ListOptions): AsyncIterable<ListedToken>;
 
   /**
-   * Deletes entries whose expiry, leeway and retention have passed. The service does so itself every hour. Not retried automatically,
+   * Deletes entries whose expiry, leeway and retention have passed. The service also deletes them itself, every hour. Not retried automatically,
    * because the count would not include entries deleted by a call whose answer was lost; calling again is safe.
    */
   prune(options?: PruneOptions): Promise<Pruned>;
@@ -145,7 +145,7 @@ export interface Revoked {
 
 /**
  * All four mean success. `created`: this call revoked the token; no concurrent call gets this outcome for it.
- * `already-blacklisted`: nothing changed. `extended`: the expiry was moved to the later one given. `already-expired`: the `jwt` had
+ * `already-blacklisted`: nothing changed. `extended`: the entry now has the later expiry that was given. `already-expired`: the `jwt` had
  * expired, so nothing was stored.
  */
 export type RevocationOutcome = "created" | "already-blacklisted" | "extended" | "already-expired";

@@ -140,7 +140,7 @@ export class CheckBatcher {
     return undefined;
   }
 
-  /** Sends one call, and another at once if it would be full. */
+  /** Sends a call for `group`, and at once another call if enough checks wait to fill it. */
   #send(group: CheckGroup, lane: Lane): void {
     void this.#run(group, lane);
     const [next] = lane.queue;

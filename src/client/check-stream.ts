@@ -21,7 +21,7 @@ import { validateVerdicts } from "./validate-messages.ts";
 
 /** Interval at which a stream is closed if it has got no question since the last time. */
 export const IDLE_STREAM_MS = 1000;
-/** A stream that has not answered a question for this long gets no further ones: its replica may be gone. */
+/** A stream on which a question has been unanswered for this long gets no further questions: its replica may be gone. */
 export const SLOW_STREAM_MS = 50;
 
 interface Setup {

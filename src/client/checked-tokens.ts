@@ -8,7 +8,7 @@ import type { TokenIdentity } from "../token-identity.ts";
 import type { ClientError } from "./client-error.ts";
 import { invalidArguments } from "./option-problems.ts";
 
-// The tokens that callers ask about: what makes one valid, and how a request names them and the freshness of the answer.
+// The tokens that callers ask about: when a token is valid, and how a request names tokens and the freshness of the answer.
 
 /** A token as callers name it, not validated: its jti. */
 export type TokenInput = string;

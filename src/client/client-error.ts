@@ -97,7 +97,7 @@ export class ClientError extends Error {
   }
 
   /**
-   * The HTTP status for a gateway's response. 401: the token cannot be one that was issued (INVALID_ARGUMENT for a jti or jwt).
+   * The HTTP status for a gateway's response. 401: no issuer can have issued the token (INVALID_ARGUMENT for a jti or jwt).
    * 500: the gateway passed other invalid arguments (any other INVALID_ARGUMENT). 503: it is unknown whether the token is revoked,
    * which is no reason to end a session. Express, Fastify, Koa and NestJS read this property.
    */

@@ -16,7 +16,7 @@ export interface CredentialsSetup {
 
 /** All values are PEM. */
 export interface Tls {
-  /** The CAs that may have issued the service's certificate; absent: those that Node.js trusts. */
+  /** The CAs that may have issued the service's certificate; absent: the CAs that Node.js trusts. */
   readonly ca?: Buffer | undefined;
   /** The client certificate that authenticates the caller. `cert` and `key` require each other. */
   readonly cert?: Buffer | undefined;

@@ -2,7 +2,7 @@ import type { Clock } from "../time/clock.ts";
 import type { CheckGroup } from "./pending-checks.ts";
 
 /**
- * Fails checks whose deadlines have passed, with one timer for all: groups are few, and each knows its earliest deadline. A timer
+ * Fails checks whose deadlines have passed, with one timer for all groups: there are few groups, and each knows its earliest deadline. A timer
  * per check would cost more than its answer.
  */
 export class Deadlines {

@@ -33,7 +33,7 @@ export function unknownOptions(given: object, known: readonly string[]): Violati
   });
 }
 
-/** A violation for each name in `given` that resembles one of `known`. Other names are ignored: the object may come from elsewhere. */
+/** A violation for each unknown name in `given` that resembles a name in `known`. Other unknown names are ignored: the object may come from elsewhere. */
 export function misspeltFields(given: object, known: readonly string[]): Violation[] {
   return unknownNames(given, known).flatMap((field) => {
     const meant = likelyName(field, known);

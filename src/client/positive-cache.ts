@@ -17,7 +17,7 @@ export class PositiveCache {
   readonly #maxTokens: number;
   /** When each token stops being remembered, by the monotonic clock. */
   readonly #rememberedUntil = new Map<string, number>();
-  /** The same tokens in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
+  /** The same tokens in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live entry. */
   #ring: string[] = [];
   #oldest = 0;
 
@@ -49,7 +49,7 @@ export class PositiveCache {
     this.#oldest = 0;
   }
 
-  /** Adds a token to the ring, evicting the oldest one if the ring is full. */
+  /** Adds a token to the ring, evicting the oldest token if the ring is full. */
   #addToRing(token: string): void {
     if (this.#ring.length < this.#maxTokens) {
       this.#ring.push(token);

@@ -85,7 +85,7 @@ export function rpcClientOver(channel: Channel): RpcClient {
 /** The request is serialized before it reaches grpc-js, see {@link encode}. */
 const asIs = (bytes: Buffer) => bytes;
 
-/** One method of the service as a function. It rejects only with a {@link ClientError}; `validate` throws one for a wrong answer. */
+/** One method of the service as a function. It rejects only with a {@link ClientError}; `validate` throws a ClientError for a wrong answer. */
 function unaryCall<I extends DescMessage, O extends DescMessage>(
   { grpc, address, authorization }: Channel,
   method: DescMethodUnary<I, O>,

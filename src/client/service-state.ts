@@ -153,7 +153,7 @@ function unavailable(cause: ClientError): ClientError {
   return new ClientError("UNAVAILABLE", message, { reason, connection, detail, cause });
 }
 
-/** Whether `error` concerns the service, rather than the check, too short a deadline, or one replica that is shutting down. */
+/** Whether `error` shows that the service is unavailable: not an error of the check itself, of a short deadline, or of one replica that is shutting down. */
 function isOutage({ code, reason, connection }: ClientError, { timeoutMs, attempt }: CallAttempt): boolean {
   if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
   if (reason === "DRAINING" || connection === "lost") return attempt >= DECISIVE_ATTEMPT;

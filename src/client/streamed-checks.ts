@@ -36,7 +36,7 @@ interface Setup {
  */
 export class StreamedChecks {
   readonly #setup: Setup;
-  /** Streams that have not ended; the last one accepts checks. */
+  /** Streams that have not ended; only `#current` may accept checks. */
   readonly #streams = new Set<CheckStream>();
   #current: CheckStream | undefined;
   /** Until when checks are unary calls, by the monotonic clock. */

@@ -62,7 +62,7 @@ function illFormedStrings(schema: DescMessage, message: object, path = ""): Viol
       inspect(field, value, name, found);
       continue;
     }
-    // A call may have a thousand jtis: their paths are built only if one is ill-formed.
+    // A call may have a thousand jtis: their paths are built only if a jti is ill-formed.
     if (field.scalar === ScalarType.STRING && value.every((text: string) => text.isWellFormed())) continue;
     for (const [index, element] of value.entries()) inspect(field, element, `${name}[${index}]`, found);
   }

@@ -16,8 +16,8 @@ export interface LocalCopy {
   /** Whether the copy is known to reflect this revision (text from the service). */
   reflects(revision: string): boolean;
   /**
-   * Resolves once the copy is proven current as of a time after this call (requests may share one round trip and one promise
-   * object); rejects with a ClientError if it cannot be proven.
+   * Resolves once the copy is proven current as of a time after this call; rejects with a ClientError if it cannot be proven. Several
+   * requests may share one round trip, and then get the same promise object.
    */
   prove(): Promise<void>;
   /** Whether an entry blacklists the token now. Rely on `false` only in the continuation of {@link prove}, before any further `await`. */

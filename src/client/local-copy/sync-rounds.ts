@@ -15,7 +15,7 @@ interface Options {
   readonly onFailed: (error: ClientError) => void;
 }
 
-/** The promise of the requests that share one `sync`: those made while the previous `sync` is in flight. */
+/** The promise of all requests that share one `sync`, because they were made while the previous `sync` was in flight. */
 interface Group {
   readonly promise: Promise<void>;
   resolve(): void;

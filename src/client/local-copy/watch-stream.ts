@@ -105,7 +105,7 @@ export class WatchStream {
       const error = new ClientError("UNAVAILABLE", "the copy cannot be proven current just now", { reason });
       this.#listener.onUnsynced(id, error);
     } else if (response.case !== "heartbeat") {
-      // An unknown message may be one that a copy must not ignore.
+      // A copy must not ignore a kind of message that it does not know: its content may affect negatives.
       throw malformedAnswer("the service has sent an unknown kind of message");
     }
   }

@@ -36,7 +36,7 @@ const PERMANENT: ReadonlySet<StatusName> = new Set([
 ]);
 
 /**
- * A local copy fed by one `Watch` stream. When a stream ends, another one resumes at the copy's position. Meanwhile the copy keeps
+ * A local copy fed by one `Watch` stream. When a stream ends, another stream resumes at the copy's position. Meanwhile the copy keeps
  * its entries, and answers checks that accept its staleness.
  */
 export class WatchedCopy implements LocalCopy, WatchListener {
