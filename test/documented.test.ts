@@ -12,7 +12,7 @@ import { ROLES, type Role } from "../src/caller.ts";
 import { createProgram } from "../src/cli/program.ts";
 import { readConfig } from "../src/config/config.ts";
 import type { HostPort } from "../src/connections/host-port.ts";
-import { AUTHORIZATION, TOKEN_BLACKLIST } from "../src/grpc/methods.ts";
+import { AUTHORIZATION_RULES, TOKEN_BLACKLIST_RULES } from "../src/grpc/methods.ts";
 import * as limits from "../src/limits.ts";
 import { systemClock } from "../src/time/clock.ts";
 import { backends, type FreshDatabase } from "./support/backends.ts";
@@ -259,7 +259,9 @@ describe("the documented bounds of memory per unauthenticated peer", () => {
 describe("the documented rules of methods", () => {
   const methods = [...TokenBlacklist.methods, ...Authorization.methods].map(({ name, localName }) => ({
     name,
-    rules: { ...TOKEN_BLACKLIST, ...AUTHORIZATION }[localName as keyof typeof TOKEN_BLACKLIST],
+    rules: { ...TOKEN_BLACKLIST_RULES, ...AUTHORIZATION_RULES }[
+      localName as keyof typeof TOKEN_BLACKLIST_RULES
+    ],
   }));
   const security = read("docs/security.md");
 
@@ -276,7 +278,9 @@ describe("the documented rules of methods", () => {
 
   it("name the methods that are audited", () => {
     const [, sentence] = /^Every (.+?) writes lines with `"msg":"audit"`/m.exec(security) ?? [];
-    const audited = methods.filter(({ rules }) => "audit" in rules && rules.audit !== undefined);
+    const audited = methods.filter(
+      ({ rules }) => "describeForAudit" in rules && rules.describeForAudit !== undefined,
+    );
     expect(codeIn(sentence)).to.deep.equal(audited.map(({ name }) => name));
   });
 });

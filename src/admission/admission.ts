@@ -33,7 +33,7 @@ export class Admission {
   /** Admits a call and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
   enter(call: CallSource): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
-    if (this.hasUnreadAnswers(call) || !this.#capacity.enter()) return "OVERLOADED";
+    if (this.hasTooManyUnreadAnswers(call) || !this.#capacity.enter()) return "OVERLOADED";
     return undefined;
   }
 
@@ -46,7 +46,7 @@ export class Admission {
   }
 
   /** Whether the call's connection has so many bytes of unread answers that its calls are refused. */
-  hasUnreadAnswers(call: CallSource): boolean {
+  hasTooManyUnreadAnswers(call: CallSource): boolean {
     return this.#unread.size > 0 && !this.mayBuffer(call.peer);
   }
 

@@ -10,8 +10,8 @@ export interface Credentials {
   readonly authorization: readonly unknown[];
   /** The verified client certificate of the connection, if any. */
   certificate(): PeerCertificate | undefined;
-  /** Whether the call has been admitted before: then it must not end only because its token or certificate has expired since. */
-  readonly isRunning?: boolean;
+  /** Whether the call was admitted before. It must then not end merely because its token or certificate has expired since. Default: false. */
+  readonly isReauthentication?: boolean;
 }
 
 /** Identifies the caller by any of the accepted kinds of credentials. Throws, or rejects with, UNAUTHENTICATED or KEYS_UNAVAILABLE. */
@@ -36,13 +36,13 @@ export function createAuthenticator({
   const missing = unauthenticated(`the call needs ${kinds.join(" or ")}`);
   return (credentials) => {
     certificateAuthenticator?.refuseDistrusted(credentials);
-    const { authorization, isRunning = false } = credentials;
+    const { authorization, isReauthentication = false } = credentials;
     if (authorization.length > 0 && bearerAuthenticator !== undefined) {
-      return bearerAuthenticator.authenticate(authorization, { allowExpired: isRunning });
+      return bearerAuthenticator.authenticate(authorization, { allowExpired: isReauthentication });
     }
     const certificate = certificateAuthenticator && credentials.certificate();
     if (certificate === undefined || certificateAuthenticator === undefined) throw missing;
-    return certificateAuthenticator.principalOf(certificate, { allowExpired: isRunning });
+    return certificateAuthenticator.principalOf(certificate, { allowExpired: isReauthentication });
   };
 }
 

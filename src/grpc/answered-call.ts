@@ -20,25 +20,25 @@ export interface AnsweredMethod<I, O> extends AuthenticatedMethod {
   readonly handler: Handler<I, O>;
 }
 
-/** A call with one request and one response: its place among the calls in flight, its deadline, and its handler. */
+/** A call with one request and one response. Takes a place among the calls in flight, limits the call's time, and calls the handler. */
 export abstract class AnsweredCall<I extends object, O extends object> extends AuthenticatedCall<
   AnsweredMethod<I, O>
 > {
   #cancelTimer: (() => void) | undefined;
   #isInFlight = false;
   #isBeingHandled = false;
-  /** Needed to give the place back; undefined while the place is attributed to no caller. */
+  /** The kind of place that the call has, needed to give it back; undefined while the place is attributed to no caller. */
   #share: Share | undefined;
   /** The caller to which the place is attributed. A second authentication of the call may find another name. */
   protected owner = "";
 
-  /** Encodes the response before grpc-js gets it, since its size must be known. Throws if it cannot be encoded. */
+  /** Encodes the response before it is passed to grpc-js, since its size must be known. Throws an error if `output` cannot be encoded. */
   protected abstract encode(output: O): Buffer;
 
   /** Ends the call successfully. No effect if it has ended. */
   protected abstract succeed(encoded: Buffer): void;
 
-  /** Takes a place among the calls in flight. False if there is none: the call has then been refused. */
+  /** Takes a place among the calls in flight. If none is free, refuses the call and returns false. */
   protected enter(): boolean {
     const refusal = this.method.admission.enter(this);
     this.#isInFlight = refusal === undefined;
@@ -53,7 +53,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
     this.owner = caller;
   }
 
-  /** Releases the place in flight, if the call has one. */
+  /** Gives back the call's place among the calls in flight, if it has one. */
   protected leave(): void {
     if (!this.#isInFlight) return;
     this.#isInFlight = false;

@@ -12,7 +12,7 @@ import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
 import type { CallResult } from "./call-log.ts";
 
-/** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
+/** Maximum number of tokens in one line of the audit log, which have at most 40 kB with their reasons. More tokens need several lines. */
 export const AUDITED_TOKENS_PER_LINE = 50;
 
 type BlacklistOutput = MessageInitShape<typeof BlacklistResponseSchema>;
@@ -22,9 +22,12 @@ type PruneOutput = MessageInitShape<typeof PruneResponseSchema>;
  * Describes a request and its result for the audit log: an object for each line, at least one. Raw tokens never appear, even if they were
  * sent in place of other values.
  */
-export type Describe<I, O> = (request: I, result: CallResult<O>) => readonly object[];
+export type DescribeForAudit<I, O> = (request: I, result: CallResult<O>) => readonly object[];
 
-export const describeBlacklist: Describe<BlacklistRequest, BlacklistOutput> = ({ tokens }, result) => {
+export const describeBlacklist: DescribeForAudit<BlacklistRequest, BlacklistOutput> = (
+  { tokens },
+  result,
+) => {
   const summary = {
     count: tokens.length,
     ...(result.output === undefined ? {} : { outcomes: countOutcomes(result.output) }),
@@ -36,7 +39,7 @@ export const describeBlacklist: Describe<BlacklistRequest, BlacklistOutput> = ({
   return parts.length === 0 ? [summary] : parts.map((part) => ({ ...summary, tokens: part }));
 };
 
-/** The tokens that have been revoked or, if the outcome is unknown, may have been. */
+/** The tokens that were revoked or, if the outcome is unknown, were possibly revoked. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
   { output, outcomeUnknown }: CallResult<BlacklistOutput>,
@@ -45,7 +48,7 @@ function auditedTokens(
     return tokens.map((requested, index) => {
       const { token, outcome } = output.results?.[index] ?? {};
       const jti = token?.jti ?? "";
-      // The requested expiry; the stored entry may keep a later one. For a raw token it is that of its claims, which the response has.
+      // The requested expiry: the stored entry may have a later one. For a raw token, the expiry in its claims, which the response has.
       const expiresAt = requested.token.case === "jwt" ? token?.expiresAt : requested.expiresAt;
       return auditedTokenOf({ ...requested, jti, expiresAt }, outcomeName(outcome));
     });
@@ -88,7 +91,7 @@ function outcomeName(outcome: Outcome = Outcome.UNSPECIFIED): string {
   return (Outcome[outcome] ?? "UNSPECIFIED").toLowerCase();
 }
 
-export const describePrune: Describe<PruneRequest, PruneOutput> = (request, { output }) => [
+export const describePrune: DescribeForAudit<PruneRequest, PruneOutput> = (request, { output }) => [
   {
     max_count: request.maxCount,
     dry_run: request.dryRun,
@@ -97,7 +100,7 @@ export const describePrune: Describe<PruneRequest, PruneOutput> = (request, { ou
   },
 ];
 
-/** Undefined for a time that is out of range. */
+/** The time in ISO 8601; undefined if `timestamp` is out of range. */
 function timeOf(timestamp: NonNullable<PruneRequest["expiredBefore"]>): string | undefined {
   try {
     return new Date(fromTimestamp(timestamp)).toISOString();

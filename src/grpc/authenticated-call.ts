@@ -16,22 +16,22 @@ export interface AuthenticatedMethod extends CalledMethod {
   readonly authenticate: Authenticator;
   /** Rejects if the caller's own token is blacklisted. Called before the handler; undefined if the handler looks the token up. */
   readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
-  /** Tells whether an earlier result of `authenticate` still holds. */
+  /** Knows whether an earlier result of `authenticate` is still valid. */
   readonly callerValidity: CallerValidity;
   readonly admission: Admission;
-  /** Told which callers have been authenticated on a connection. */
+  /** Gets the name of each caller that has been authenticated. */
   readonly connections: Pick<Connections, "authenticated">;
 }
 
-/** A call whose caller is authenticated and has the role that the method needs, before anything is done for it. */
+/** A call that is refused unless its caller is authenticated and has the role that the method requires. */
 export abstract class AuthenticatedCall<M extends AuthenticatedMethod = AuthenticatedMethod>
   extends Call<M>
   implements Credentials
 {
   /** The version of {@link CallerValidity} at which the caller was authenticated. */
   #validityVersion = 0;
-  /** See {@link Credentials}. Set only while {@link reauthenticate} has the authenticator read it. */
-  isRunning = false;
+  /** See {@link Credentials}. True only while {@link reauthenticate} calls the authenticator. */
+  isReauthentication = false;
 
   abstract get authorization(): readonly unknown[];
 
@@ -43,15 +43,15 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   /** Ends the call with an error. No effect if it has ended. */
   abstract fail(error: unknown): void;
 
-  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many calls. No effect on a second call. */
+  /** Counts the call among those of `caller`. Throws OVERLOADED if the caller has too many calls. No effect if the call is counted. */
   protected abstract attributeTo(caller: string): void;
 
   /**
-   * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended: then nothing must be done for it.
+   * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended. Nothing must be done for the call then.
    */
   protected authenticate(): boolean | Promise<boolean> {
     const { authenticate, callerValidity } = this.method;
-    // Read first: a change during the authentication makes the result outdated.
+    // Read before the authentication: a change in the meantime makes the result outdated.
     this.#validityVersion = callerValidity.version;
     let principal: Principal | Promise<Principal>;
     try {
@@ -76,7 +76,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     } else if (isAdmitted === true) this.proceed();
   }
 
-  /** Whether the result of the last authentication certainly still holds. */
+  /** Whether the result of the last authentication is certainly still valid. */
   protected get isAuthenticated(): boolean {
     return this.method.callerValidity.holds(this.principal, this.#validityVersion);
   }
@@ -84,15 +84,15 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   /** Ends the call if its caller would no longer be admitted, since keys, roles or authorities have changed. */
   reauthenticate(): void {
     if (this.isGone || this.#validityVersion === this.method.callerValidity.version) return;
-    this.isRunning = true;
+    this.isReauthentication = true;
     void this.authenticate();
-    this.isRunning = false;
+    this.isReauthentication = false;
   }
 
   #admit(principal: Principal): boolean {
     const { connections, role } = this.method;
     this.principal = principal;
-    // A caller without roles may be a certificate without a name. Its connection stays an unauthenticated one.
+    // A caller without roles does not make the connection an authenticated one: it may be any certificate, even one without a name.
     if (principal.roles.size > 0) connections.authenticated(this, principal.name);
     if (this.isGone) return false;
     try {

@@ -25,7 +25,7 @@ export interface CallEnvironment
   readonly metrics: Metrics;
   /** Undefined if tracing is off. */
   readonly tracing: Tracing | undefined;
-  /** Rejects with UNAUTHENTICATED if the caller's own token is blacklisted. */
+  /** Rejects with the error UNAUTHENTICATED if the caller's own token is blacklisted. */
   readonly checkOwnToken: (caller: KnownCaller) => Promise<void>;
 }
 
@@ -38,7 +38,7 @@ interface ServedStreams {
 }
 
 interface Options<S extends DescService> {
-  readonly table: MethodTable<S>;
+  readonly rules: MethodTable<S>;
   readonly handlers: Handlers<S>;
   readonly streams: { readonly [K in StreamMethodName<S>]: ServedStreams };
   readonly environment: CallEnvironment;
@@ -49,13 +49,13 @@ interface Options<S extends DescService> {
 export function addAuthenticatedService<S extends DescService>(
   server: Server,
   service: S,
-  { table, handlers, streams, environment, incoming }: Options<S>,
+  { rules: rulesByMethod, handlers, streams, environment, incoming }: Options<S>,
 ): void {
   const definitions: Record<string, ServiceDefinition[string]> = {};
   const handles: Record<string, UntypedHandleCall> = {};
   for (const desc of service.methods) {
     const name = desc.localName;
-    const rules = table[name as keyof typeof table] as AnyRules;
+    const rules = rulesByMethod[name as keyof typeof rulesByMethod] as AnyRules;
     const { path, requestDeserialize, ...definition } = methodDefinition(desc);
     const { maxBytes } = rules;
     if (desc.methodKind === "unary") {
@@ -80,7 +80,7 @@ export function addAuthenticatedService<S extends DescService>(
   server.addService(definitions, handles);
 }
 
-/** Decodes a request of the method only as far as its rules allow. */
+/** A `decode` for requests of the method that decodes no more than the rules of the method allow. */
 export function boundedDecoding(
   { input }: DescMethod,
   { maxFields = MAX_FIELDS, shortenLists }: Pick<AnyRules, "maxFields" | "shortenLists">,
@@ -90,7 +90,7 @@ export function boundedDecoding(
   return shortenLists?.(bounded) ?? bounded;
 }
 
-/** Creates a method from its rules. `count` counts its calls; by default they are counted under the method's own name. */
+/** Creates a method from its rules. `count` counts its calls: by default under the method's own name. */
 export function authenticatedMethod(
   desc: DescMethod,
   rules: AnyRules,
@@ -104,9 +104,9 @@ export function authenticatedMethod(
     input: desc.input,
     output: desc.output,
     role: rules.role,
-    isQuiet: rules.isQuiet,
-    describe: rules.audit,
-    summarize: rules.summarize,
+    logsSuccessAtDebug: rules.logsSuccessAtDebug,
+    describeForAudit: rules.describeForAudit,
+    summarizeForLog: rules.summarizeForLog,
     count,
     spans: tracing && new MethodSpans(methodDefinition(desc).path, tracing),
   };

@@ -8,35 +8,35 @@ import type { LogSampling } from "../logging/log-sampling.ts";
 export interface MethodLogging {
   /** The method's name. */
   readonly name: string;
-  /** Successful calls are logged at level debug. */
-  readonly isQuiet: boolean;
+  /** Whether successful calls are logged at level debug instead of info. */
+  readonly logsSuccessAtDebug: boolean;
   /** Further fields of the log line of a successful call; undefined: none. */
-  readonly summarize: Describer["summarize"] | undefined;
+  readonly summarizeForLog: Describer["summarizeForLog"] | undefined;
   /** The content of the audit log; undefined: the method changes nothing, and is not audited. */
-  readonly describe: Describer["describe"] | undefined;
+  readonly describeForAudit: Describer["describeForAudit"] | undefined;
 }
 
-/** Methods, since their parameters are bivariant: a function for the messages of one method of the service is assignable. */
+/** Declared as methods, whose parameters are bivariant, so that functions for the messages of one RPC are assignable. */
 interface Describer {
-  summarize(output: object): object;
-  /** One object per line, at least one. */
-  describe(request: object, result: CallResult<object>): readonly object[];
+  summarizeForLog(output: object): object;
+  /** Returns an object for each line of the audit log, at least one. */
+  describeForAudit(request: object, result: CallResult<object>): readonly object[];
 }
 
-/** The result of a call, as its description in the audit log needs it. */
+/** The result of a call, as far as the audit log needs it. */
 export interface CallResult<O> {
   /** Undefined if the call failed. */
   readonly output: O | undefined;
-  /** The call failed, but may have changed something. */
+  /** Whether the call failed, but may have changed something. */
   readonly outcomeUnknown: boolean;
 }
 
 interface EndedCall extends CallResult<object> {
   readonly code: status;
-  /** The error that ended the call; undefined if there is none, as after a cancellation by the client. */
+  /** The error that ended the call; undefined without an error, as after success or a cancellation by the client. */
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
-  /** The name of `principal` is empty if the caller is unknown. `peer` is read only for a line that is written, since it is costly. */
+  /** The name of `principal` is empty if the caller is unknown. `peer` is slow to read, and is read only for lines that are written. */
   readonly from: { readonly principal: Principal; readonly peer: string };
   /** Undefined if the request has not arrived, or is malformed. */
   readonly request: object | undefined;
@@ -49,17 +49,20 @@ interface Logs extends MethodLogging {
 }
 
 /** Writes one line about a call that has ended. */
-export function logCall({ name, isQuiet, log, sampling, summarize }: Logs, call: EndedCall): void {
+export function logCall(
+  { name, logsSuccessAtDebug, log, sampling, summarizeForLog }: Logs,
+  call: EndedCall,
+): void {
   const { code, failure, from, milliseconds, output } = call;
   const caller = from.principal.name;
-  const level = levelOf(code, isQuiet);
+  const level = levelOf(code, logsSuccessAtDebug);
   writeLine({ name, sampling }, call, {
     kind: "call",
     details: () => ({
       ...(failure === undefined ? {} : { detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
       duration_ms: Math.round(milliseconds * 1000) / 1000,
-      ...(summarize === undefined || output === undefined ? {} : summarize(output)),
+      ...(summarizeForLog === undefined || output === undefined ? {} : summarizeForLog(output)),
       ...(caller === "" ? {} : { caller }),
       peer: from.peer,
     }),
@@ -67,15 +70,18 @@ export function logCall({ name, isQuiet, log, sampling, summarize }: Logs, call:
   });
 }
 
-/** Whether a call that ended with `code` has a line, unless it is suppressed by sampling. */
-export function isLogged({ log, isQuiet }: Pick<Logs, "log" | "isQuiet">, code: status): boolean {
-  return log?.isLevelEnabled(levelOf(code, isQuiet)) ?? false;
+/** Whether a call that ended with `code` is logged, unless sampling suppresses its line. */
+export function isLogged(
+  { log, logsSuccessAtDebug }: Pick<Logs, "log" | "logsSuccessAtDebug">,
+  code: status,
+): boolean {
+  return log?.isLevelEnabled(levelOf(code, logsSuccessAtDebug)) ?? false;
 }
 
-/** Writes the audit lines of a call of an audited method. */
-export function auditCall({ name, auditLog, describe, sampling }: Logs, call: EndedCall): void {
+/** Writes the audit log's lines about a call that has ended. */
+export function auditCall({ name, auditLog, describeForAudit, sampling }: Logs, call: EndedCall): void {
   const { from, request } = call;
-  const parts = (request === undefined ? undefined : describe?.(request, call)) ?? [{}];
+  const parts = (request === undefined ? undefined : describeForAudit?.(request, call)) ?? [{}];
   for (const [index, part] of parts.entries()) {
     writeLine({ name, sampling }, call, {
       kind: "audit",
@@ -90,7 +96,7 @@ export function auditCall({ name, auditLog, describe, sampling }: Logs, call: En
   }
 }
 
-/** Whether a failed call, whose handler had begun and which ended with `code`, may have changed something. */
+/** Whether a call that failed with `code` after its handler had begun may have changed something. */
 export function leavesOutcomeUnknown(code: status): boolean {
   return OUTCOME_UNKNOWN.has(code);
 }
@@ -108,7 +114,7 @@ interface Line {
   readonly write: (fields: object) => void;
 }
 
-/** Writes a line about a call. Lines about calls that have changed nothing are sampled, since a caller needs no credential to fail. */
+/** Writes a line about a call. Lines about failed calls that have changed nothing are sampled, since anybody can cause failures. */
 function writeLine(
   { name, sampling }: Pick<Logs, "name" | "sampling">,
   { code, failure, from, outcomeUnknown }: EndedCall,
@@ -125,8 +131,8 @@ function writeLine(
   sampling.write(`${kind} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
 }
 
-function levelOf(code: status, isQuiet: boolean): "debug" | "info" | "warn" | "error" {
-  if (code === status.OK) return isQuiet ? "debug" : "info";
+function levelOf(code: status, logsSuccessAtDebug: boolean): "debug" | "info" | "warn" | "error" {
+  if (code === status.OK) return logsSuccessAtDebug ? "debug" : "info";
   if (code === status.INTERNAL) return "error";
   return code === status.UNAVAILABLE || code === status.RESOURCE_EXHAUSTED ? "warn" : "info";
 }

@@ -10,24 +10,25 @@ import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import { auditCall, isLogged, leavesOutcomeUnknown, logCall, type MethodLogging } from "./call-log.ts";
 import { codeOf } from "./status.ts";
 
-/** A method as its calls need it. Created once per method. */
+/** What a call needs of its method. Created once per method. */
 export interface CalledMethod extends MethodLogging {
   /** Counts and times the calls. */
   readonly count: MethodCalls;
   /** Creates the spans of calls; undefined if tracing is off. */
   readonly spans: MethodSpans | undefined;
   readonly clock: Clock;
-  /** Undefined: calls are not logged here. */
+  /** Undefined: the calls of this method get no log line. */
   readonly log: Logger | undefined;
-  /** Undefined: nothing is audited. */
+  /** Undefined if there is no audit log. */
   readonly auditLog: Logger | undefined;
   /** Samples the lines about refusals. */
   readonly sampling: LogSampling;
 }
 
 /**
- * A call from its arrival to its end, which happens once: it is counted, timed, traced, logged and audited. Calls of all kinds derive from
- * this class, since holding it as a separate object would cost an allocation per call.
+ * A call from its arrival to its end, which happens once: the call is counted, timed, traced, logged and audited. Calls of all kinds derive from
+ * this class, since a separate object would cost an allocation per call. As a KnownCaller, a call tells the domain who the caller is, and whether
+ * the call is still open.
  */
 export abstract class Call<M extends CalledMethod = CalledMethod> implements KnownCaller {
   protected readonly method: M;
@@ -41,10 +42,11 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   protected hasReachedHandler = false;
   /** {@link UNAUTHENTICATED_PRINCIPAL} until the caller is authenticated. */
   principal: Principal = UNAUTHENTICATED_PRINCIPAL;
+  /** Whether the call has ended. */
   isGone = false;
   readonly trace: CallSpans | undefined;
 
-  /** `trace` has the spans of the call and its phases; undefined if its trace is not recorded. */
+  /** `trace` has the spans of the call and its phases; undefined if the call is not traced. */
   constructor(method: M, trace?: CallSpans) {
     this.method = method;
     this.#began = method.clock.monotonic();
@@ -58,12 +60,12 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   /** Releases what the call holds. Called once, when it ends. */
   protected release(): void {}
 
-  /** Records that the transport has refused the call. No effect if it has ended. */
+  /** Records that the transport has refused the call. No effect if the call has ended. */
   failed(error: ServiceError): void {
     this.end(codeOf(error), error);
   }
 
-  /** Ends the call: true if its response or error may now be sent, false if it has ended before. */
+  /** Ends the call. True if its response or error may now be sent, false if the call had already ended. */
   end(code: status, failure?: ServiceError): boolean {
     if (this.isGone) return false;
     this.isGone = true;
@@ -76,7 +78,7 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
     }
     // Most calls end here: build nothing for lines that are not written.
     const willLog = isLogged(method, code);
-    const willAudit = method.auditLog !== undefined && method.describe !== undefined;
+    const willAudit = method.auditLog !== undefined && method.describeForAudit !== undefined;
     if (!willLog && !willAudit) return true;
     const ended = {
       code,
@@ -85,7 +87,8 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
       from: this,
       request: this.request,
       output: code === status.OK ? this.output : undefined,
-      outcomeUnknown: method.describe !== undefined && this.hasReachedHandler && leavesOutcomeUnknown(code),
+      outcomeUnknown:
+        method.describeForAudit !== undefined && this.hasReachedHandler && leavesOutcomeUnknown(code),
     };
     if (willLog) logCall(method, ended);
     if (willAudit) auditCall(method, ended);
@@ -93,7 +96,7 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   }
 }
 
-/** A call that was refused before any of it was passed on. */
+/** A call that the transport refused before its handler was told of it. */
 export class RefusedCall extends Call {
   readonly peer: string;
 

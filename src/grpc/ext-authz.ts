@@ -10,12 +10,12 @@ import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { Decision } from "../decision.ts";
 import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
-import { AUTHORIZATION } from "./methods.ts";
+import { AUTHORIZATION_RULES } from "./methods.ts";
 
 /** The metadata key under which Envoy's JWT filter stores the payloads of the tokens that it has verified. */
 const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 
-/** Serves Envoy's `ext_authz`, which asks whether the token of a request is revoked before it forwards the request. */
+/** Serves Envoy's `ext_authz`: before Envoy forwards a request, it asks whether the request's token is revoked. */
 export function addExtAuthz(
   server: Server,
   {
@@ -29,7 +29,7 @@ export function addExtAuthz(
     return responseTo(decision);
   };
   addAuthenticatedService(server, Authorization, {
-    table: AUTHORIZATION,
+    rules: AUTHORIZATION_RULES,
     handlers: {
       check({ attributes }, caller) {
         const decision = authorizer.decide(presentedIn(attributes), caller);
@@ -53,9 +53,9 @@ function presentedIn(attributes: AttributeContext | undefined): PresentedCredent
 }
 
 /**
- * The jti of each token that Envoy has verified; undefined for a token without one. Envoy stores a token's payload under a key that the
- * operator chooses (`payload_in_metadata`), or its claims in the metadata itself. If any token is of a kind that grants no access, the result
- * is only null, which is not a valid jti.
+ * The jti of each token that Envoy has verified; undefined for a token without a jti. Envoy stores a token's payload under a key that the
+ * operator chooses (`payload_in_metadata`), or the token's claims as keys of the metadata. If any token is of a kind that grants no access, the
+ * result is [null]: null is not a valid jti, so the request is denied.
  */
 function verifiedJtisIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const verified = metadata[JWT_AUTHN];
@@ -76,7 +76,10 @@ function grantsNoAccess(part: JsonObject): boolean {
   return isSecurityEvent(part) || (isHeader && !isAcceptedType(part.typ));
 }
 
-/** The values of a header by its lower-case name. Envoy sends headers as text, joining repeated ones, or (`encode_raw_headers`) each as bytes. */
+/**
+ * The values of the header with the lower-case `name`. Envoy sends headers as text, with the values of repeated headers joined, or, with
+ * `encode_raw_headers`, each as bytes.
+ */
 function valuesOf(attributes: AttributeContext | undefined, name: string): string[] {
   const { headers = {}, headerMap } = attributes?.request?.http ?? {};
   const raw = (headerMap?.headers ?? []).map(({ key, value, rawValue }): [string, string] => [

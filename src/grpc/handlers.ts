@@ -47,7 +47,7 @@ interface Setup {
   readonly metrics: Pick<Metrics, "answered">;
   readonly blacklist: Blacklist;
   readonly rawTokenVerifier: RawTokenVerifier;
-  /** How far ahead the expiry of a blacklisted token may lie. 0: no limit. */
+  /** How far in the future the expiry of a token to blacklist may lie; 0 for no limit. */
   readonly maxTokenLifetimeMs: number;
 }
 
@@ -107,7 +107,7 @@ export function createHandlers({
           revision: formatRevision(revision),
         };
       } finally {
-        // Returns the rest of the reserved quota: not every raw token becomes an entry.
+        // Returns the reserved quota that was not used, since not every token becomes an entry.
         allowance.settle(0);
       }
     },
@@ -133,6 +133,7 @@ export function createHandlers({
   };
 }
 
+/** How many of the `verdicts` there are, and how many are BLACKLISTED and UNKNOWN. */
 export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
   let blacklisted = 0;
   let unknown = 0;

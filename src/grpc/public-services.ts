@@ -31,7 +31,7 @@ interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
 
 /**
  * Returns a server for public services: they require no authentication, and their handlers have the form that grpc-js prescribes. Their calls
- * are counted like those of other services, and their requests must be small and arrive soon. The number of calls is bounded here for
+ * are counted like those of other services, and their requests must be small and arrive within MAX_RECEIVE_MS. The number of calls is bounded here for
  * connections of known callers, and by {@link Connections} for unauthenticated connections.
  */
 export function publicServices(
@@ -64,14 +64,14 @@ export function publicServices(
   };
 }
 
-/** Health logs its own calls, and no call of a public service changes anything. */
+/** Calls of public services change nothing, so they are not audited. Health writes its own log lines. */
 const UNLOGGED = {
   log: undefined,
   auditLog: undefined,
-  describe: undefined,
-  summarize: undefined,
+  describeForAudit: undefined,
+  summarizeForLog: undefined,
   spans: undefined,
-  isQuiet: true,
+  logsSuccessAtDebug: true,
 };
 
 function callOf({ metadata }: { readonly metadata: CallMetadata }): PublicCall {
@@ -79,16 +79,16 @@ function callOf({ metadata }: { readonly metadata: CallMetadata }): PublicCall {
 }
 
 interface PublicMethod extends CalledMethod, Pick<Setup, "connections"> {
-  /** The places of calls on connections of known callers, shared by all public services. */
+  /** The maximum number of calls on connections of known callers, shared by all public services. */
   readonly capacity: FairCapacity;
 }
 
 class PublicCall extends Call<PublicMethod> implements CallAdmission {
   readonly #headers: CallHeaders;
-  /** The caller known on the call's connection, see {@link Connections.callerOf}. */
+  /** The caller known on the call's connection; undefined if the connection is unauthenticated. */
   readonly #caller: string | undefined;
   readonly peer: string;
-  /** The call's place; undefined without one. */
+  /** The call's share of the capacity; undefined if it has none. */
   #share: Share | undefined;
 
   constructor(headers: CallHeaders, method: PublicMethod) {
@@ -142,8 +142,8 @@ function trackStream(handler: StreamHandler): StreamHandler {
 }
 
 /**
- * Reads the next request of a bidirectional stream only after the last response has been sent: otherwise the responses to a peer that reads
- * none would be buffered without bound.
+ * Reads the next request of a bidirectional stream only after the last response has been sent. Otherwise, responses to a peer that does not
+ * read would be buffered without bound.
  */
 function withBackpressure(handler: StreamHandler, isBidirectional: boolean): StreamHandler {
   if (!isBidirectional) return handler;

@@ -33,7 +33,7 @@ import { http2OptionsOf } from "./grpc-js-internals.ts";
 import { Health } from "./health.ts";
 import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
-import { TOKEN_BLACKLIST } from "./methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "./methods.ts";
 import { publicServices } from "./public-services.ts";
 import { addReflection } from "./reflection.ts";
 import type { TlsContext } from "./tls-context.ts";
@@ -69,11 +69,11 @@ export interface GrpcServer {
   readonly address: HostPort;
   /** Number of open Watch streams of the health service. */
   readonly healthWatches: number;
-  /** Sets the status that health checks report. Before the first call it is "nothing". */
+  /** Sets what is served, as health checks report it. Before the first call, nothing is served. */
   setServing(serving: Serving): void;
   /**
-   * Reports NOT_SERVING. After `noticeMs`, refuses new calls with UNAVAILABLE, completes those in flight, and lets the connections close.
-   * Connections that remain open `timeoutMs` after the start are destroyed.
+   * Reports NOT_SERVING. After `noticeMs`, refuses new calls with UNAVAILABLE, completes the calls in flight, and lets the connections close.
+   * Connections that are still open `timeoutMs` after the drain began are destroyed.
    */
   drain(times: { noticeMs: number; timeoutMs: number }): Promise<void>;
 }
@@ -105,7 +105,7 @@ export async function startGrpcServer(
     extAuthz: TokenAuthorizer | undefined;
   },
 ): Promise<GrpcServer> {
-  // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
+  // The lines that grpc-js writes to stderr are not JSON, and tell nothing that our own lines do not tell.
   setLogVerbosity(logVerbosity.NONE);
   const { clock, connections, metrics, sampling } = environment;
   const followed = new WeakMap<Http2Session, FollowedConnection>();
@@ -120,7 +120,7 @@ export async function startGrpcServer(
   const watches = openWatches(watchHub, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   addAuthenticatedService(server, TokenBlacklist, {
-    table: TOKEN_BLACKLIST,
+    rules: TOKEN_BLACKLIST_RULES,
     handlers,
     streams: { watch: watches, streamChecks: checkStreams },
     environment,
@@ -168,12 +168,12 @@ export async function startGrpcServer(
       const disconnected = listener.stop();
       watches.drain();
       checkStreams.drain();
-      // Sends GOAWAY to all clients. When its callback runs depends on the Node.js version, so wait for the connections themselves.
+      // Sends GOAWAY to all clients. When tryShutdown calls back depends on the Node.js version, so wait for the connections instead.
       server.tryShutdown(() => {});
       await Promise.race([environment.admission.drain(), timedOut]);
       health.endWatches();
       await Promise.race([disconnected, timedOut]);
-      // Otherwise shutdown would wait forever for a connection that its peer does not close, or a call that never ends.
+      // Without this, the drain would wait forever for a connection that the peer does not close, or for a call that never ends.
       if (overdue.signal.aborted) {
         server.forceShutdown();
         listener.disconnect();

@@ -8,7 +8,7 @@ import { AuthenticatedCall, type AuthenticatedMethod } from "./authenticated-cal
 import type { CallEnvironment } from "./authenticated-service.ts";
 import { CALLER } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
-import type { RegisteredStream, StreamLimits, StreamPlace } from "./stream-registry.ts";
+import type { RegisteredStream, StreamLimits, StreamSlot } from "./stream-registry.ts";
 import { malformedRequest } from "./violations.ts";
 
 /** Interval at which a stream is checked for reasons to end it, and a heartbeat may be sent. */
@@ -31,32 +31,32 @@ export abstract class StreamCall<I extends object>
   implements RegisteredStream
 {
   readonly #call: ServerDuplexStream<I, Buffer>;
-  readonly #place: StreamPlace;
+  readonly #slot: StreamSlot;
   #cancelTick: (() => void) | undefined;
   #cancelDisconnect: (() => void) | undefined;
   /** The `onSent` functions of the messages that the connection has not taken yet. */
   readonly #unsent = new Set<() => void>();
-  /** When the connection last took a message, or had none to take, by the monotonic clock. */
-  #takenAt = 0;
-  /** Captured early, since it is unavailable once the stream has ended. */
+  /** By the monotonic clock: when the connection last took a message or, if none was waiting, when the next message was written. */
+  #lastProgressAt = 0;
+  /** Captured early, since grpc-js no longer knows the peer once the stream has ended. */
   readonly peer: string;
 
-  constructor(call: ServerDuplexStream<I, Buffer>, method: StreamMethod, place: StreamPlace) {
+  constructor(call: ServerDuplexStream<I, Buffer>, method: StreamMethod, slot: StreamSlot) {
     super(method, method.spans?.begin(call.metadata));
     this.#call = call;
-    this.#place = place;
+    this.#slot = slot;
     this.peer = call.getPeer();
     // grpc-js emits this at the end of every stream, however it ended.
     call.once("cancelled", () => this.#closed());
   }
 
-  /** Called every {@link STREAM_TICK_MS} while the stream is open. An error that it throws ends the stream. */
+  /** Called every {@link STREAM_TICK_MS} while the stream is open. If this throws an error, the stream ends with the error. */
   protected tick(): void {}
 
-  /** Handles one message. An error that it throws ends the stream. */
+  /** Handles one message. If this throws an error, or rejects with one, the stream ends with the error. */
   protected abstract receive(message: I): void | Promise<void>;
 
-  /** The client has half-closed the stream: it sends no more messages. */
+  /** Called when the client has half-closed the stream, and so sends no more messages. */
   protected abstract halfClosed(): void;
 
   abstract drain(error: ServiceError): void;
@@ -68,7 +68,7 @@ export abstract class StreamCall<I extends object>
       this.fail(admissionError(refusal));
       return;
     }
-    // An open stream is no call in flight: the registry bounds it.
+    // Open streams do not count as calls in flight: the registry bounds their number.
     admission.leave();
     this.authenticateAndProceed();
   }
@@ -77,7 +77,8 @@ export abstract class StreamCall<I extends object>
     this.#tick();
     this.#call.on("data", (message: I) => this.attempt(() => this.receive(this.#wellFormed(message))));
     this.#call.once("end", () => {
-      // A cancelled stream ends too. Sending metadata makes grpc-js notice the cancellation in this turn of the event loop.
+      // The stream also ends if it is cancelled. Sending metadata makes grpc-js notice the cancellation in this turn of the event loop, so that
+      // halfClosed has no effect then.
       this.#call.sendMetadata(new Metadata());
       setImmediate(() => this.halfClosed());
     });
@@ -94,10 +95,10 @@ export abstract class StreamCall<I extends object>
   protected override attributeTo(caller: string): void {
     // From now on, the transport attributes the memory of incomplete messages to the caller.
     (this.#call.metadata as { [CALLER]?: string })[CALLER] = caller;
-    this.#place.take(caller);
+    this.#slot.take(caller);
   }
 
-  /** Runs `work`, unless the stream has ended. An error that it throws or rejects with ends the stream. */
+  /** Runs `work`, unless the stream has ended. If `work` throws an error, or rejects with one, the stream ends with the error. */
   protected attempt(work: () => void | Promise<void>): void {
     if (this.isGone) return;
     try {
@@ -109,17 +110,17 @@ export abstract class StreamCall<I extends object>
   }
 
   /**
-   * Sends a message. `onSent` must be a separate function for each message, and is called once: when the client's connection has taken the
-   * message, or when the stream has ended completely.
+   * Sends a message. `onSent` is called once: when the client's connection has taken the message, or when the stream has ended completely. It
+   * must be a different function for each message.
    */
   protected send(message: Buffer, onSent: () => void): void {
     const { clock } = this.method;
-    if (!this.isSending) this.#takenAt = clock.monotonic();
+    if (!this.isSending) this.#lastProgressAt = clock.monotonic();
     this.#unsent.add(onSent);
-    // grpc-js does not call back for a failed write, such as any write that a cancelled stream leaves behind.
+    // grpc-js does not call back for failed writes, such as those that are pending when a stream is cancelled.
     this.#call.write(message, () => {
       if (!this.#unsent.delete(onSent)) return;
-      this.#takenAt = clock.monotonic();
+      this.#lastProgressAt = clock.monotonic();
       onSent();
     });
   }
@@ -133,7 +134,7 @@ export abstract class StreamCall<I extends object>
     const { clock } = this.method;
     this.#cancelTick = clock.schedule(STREAM_TICK_MS, () =>
       this.attempt(() => {
-        if (this.isSending && clock.monotonic() - this.#takenAt >= MAX_STREAM_STALL_MS) {
+        if (this.isSending && clock.monotonic() - this.#lastProgressAt >= MAX_STREAM_STALL_MS) {
           throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
         }
         this.tick();
@@ -151,19 +152,19 @@ export abstract class StreamCall<I extends object>
     this.#call.resume();
   }
 
-  /** Ends the stream with an error. Messages already handed to the connection are still sent first. */
+  /** Ends the stream with an error, after the messages that have been written. No effect if the stream has ended. */
   fail(error: unknown): void {
     const failure = presentable(error);
     if (this.end(codeOf(failure), failure)) this.#call.emit("error", statusOf(failure));
   }
 
-  /** Ends the stream successfully. */
+  /** Ends the stream successfully, unless its deadline has passed. No effect if the stream has ended. */
   protected finish(): void {
-    if (this.end(this.isLate ? status.DEADLINE_EXCEEDED : status.OK)) this.#call.end();
+    if (this.end(this.isPastDeadline ? status.DEADLINE_EXCEEDED : status.OK)) this.#call.end();
   }
 
-  /** Whether the client's deadline has passed, at which grpc-js ends the stream. */
-  protected get isLate(): boolean {
+  /** Whether the client's deadline has passed. At the deadline, grpc-js ends the stream by itself. */
+  protected get isPastDeadline(): boolean {
     return Number(this.#call.getDeadline()) <= Date.now();
   }
 
@@ -172,19 +173,19 @@ export abstract class StreamCall<I extends object>
     return message;
   }
 
-  /** Destroys the connection after a delay, since a client that does not read the end would keep the stream open as long as its connection. */
+  /** Destroys the connection after a delay, unless the client has read the end of the stream by then: the stream would otherwise stay open. */
   protected override release(): void {
     const { clock, disconnect } = this.method;
     this.#cancelTick?.();
     this.#cancelDisconnect = clock.schedule(STREAM_END_MS, () => disconnect(this.peer));
   }
 
-  /** The stream has ended completely: the client has received the end, or has disconnected. */
+  /** Called when the stream has ended completely: its end has been sent, or the client has cancelled it or disconnected. */
   #closed(): void {
-    this.end(this.isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+    this.end(this.isPastDeadline ? status.DEADLINE_EXCEEDED : status.CANCELLED);
     this.#cancelDisconnect?.();
     for (const onSent of this.#unsent) onSent();
     this.#unsent.clear();
-    this.#place.release();
+    this.#slot.release();
   }
 }

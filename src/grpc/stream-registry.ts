@@ -14,11 +14,11 @@ export interface RegisteredStream {
   drain(error: ServiceError): void;
 }
 
-/** The place of a stream among those of its method. */
-export interface StreamPlace {
-  /** Takes the place for the caller `name`; no effect if it has been taken. Throws OVERLOADED if there is none. */
+/** Lets a stream take one of the limited number of slots for streams of its method. */
+export interface StreamSlot {
+  /** Takes a slot for the caller `name`. No effect if the stream has a slot. Throws OVERLOADED if the caller can have no further slot. */
   take(name: string): void;
-  /** To be called when the stream has ended completely. */
+  /** Gives the slot back, if the stream has one. To be called when the stream has ended completely. */
   release(): void;
 }
 
@@ -32,24 +32,24 @@ export interface StreamLimits {
 
 interface Options<I, S> extends Required<StreamLimits> {
   readonly method: CalledMethod;
-  readonly open: (call: ServerDuplexStream<I, Buffer>, place: StreamPlace) => S;
+  readonly createStream: (call: ServerDuplexStream<I, Buffer>, slot: StreamSlot) => S;
 }
 
-/** Estimated cost of authenticating a caller again, in microseconds, without the signature, which another thread verifies. */
+/** Estimated cost of authenticating a caller again, in microseconds, without verifying the signature, which another thread does. */
 const REAUTHENTICATION_MICROS = 100;
 
 /**
- * The open streams of a method, whose places callers share. When all are taken, a new stream evicts the newest stream of the caller with the
- * most streams, unless the new stream's caller would then have more than that caller. Callers without a name are not distinguished, and may
- * take all places.
+ * The open streams of a method, whose slots callers share. When all slots are taken, a new stream replaces the newest stream of the caller with
+ * the most streams, unless the new stream's caller would then have more streams than that caller. Callers without a name are not
+ * distinguished, and may take all slots.
  */
 export class StreamRegistry<I, S extends RegisteredStream> {
   readonly #options: Options<I, S>;
-  /** Each stream stays here until its last byte has been sent, since its memory is in use until then. */
+  /** All streams, each until its last byte has been sent, since it uses memory until then. */
   readonly #open = new Set<S>();
-  /** The streams with a place by their caller's name, each set in order of opening; only callers that have some. */
+  /** The streams with a slot, by the name of their caller; each set in the order in which the slots were taken. */
   readonly #byName = new Map<string, Set<S>>();
-  /** The caller's name of each stream with a place. */
+  /** The caller's name of each stream with a slot. */
   readonly #names = new Map<S, string>();
 
   constructor(options: Options<I, S>) {
@@ -58,7 +58,7 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 
   /** Called by grpc-js with each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
-    const stream = this.#options.open(call, {
+    const stream = this.#options.createStream(call, {
       take: (name) => this.#take(stream, name),
       release: () => {
         this.#open.delete(stream);
@@ -107,19 +107,19 @@ export class StreamRegistry<I, S extends RegisteredStream> {
     if (streams?.size === 0) this.#byName.delete(name);
   }
 
-  /** Evicts a stream for a caller that has `own` streams; false if it may not. */
+  /** Evicts a stream in favour of a caller that has `own` streams. False if that caller may have no further stream. */
   #makeRoom(own: number): boolean {
     let largest: ReadonlySet<S> = new Set();
     for (const streams of this.#byName.values()) if (streams.size > largest.size) largest = streams;
     if (largest.size <= own + 1) return false;
     const victim = [...largest].at(-1) as S;
     this.#giveBack(victim);
-    victim.fail(PLACE_NEEDED);
+    victim.fail(EVICTED);
     return true;
   }
 }
 
-// Created once: thousands of streams may be refused in a second, and the stack is of no use.
+// Created once: thousands of streams may be refused in a second, and the errors' stacks are not used.
 const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are open");
 const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
-const PLACE_NEEDED = new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one");
+const EVICTED = new ServiceError("OVERLOADED", "this stream was replaced by one of a caller with fewer streams");

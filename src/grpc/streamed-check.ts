@@ -21,13 +21,13 @@ import { codeOf, encodedStatusOf, presentable } from "./status.ts";
 
 type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
 
-/** `IsBlacklisted` as the questions on streams call it. */
+/** The method `IsBlacklisted`, as it is invoked for the questions on streams. */
 export type QuestionMethod = AnsweredMethod<IsBlacklistedRequest, Answer>;
 
 /** The stream of a question. */
 interface QuestionStream extends Credentials {
   readonly peer: string;
-  /** Sends an encoded answer. No effect if the stream has ended. */
+  /** Sends the encoded answer to `question`. No effect if the stream has ended. */
   answer(question: StreamedCheck, answer: Buffer): void;
 }
 
@@ -44,7 +44,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
     super(method, metadata && spansOf(metadata, method));
     this.#id = id;
     this.#stream = stream;
-    // An absent question is treated as one without tokens.
+    // A message without a question is treated as a question without tokens.
     this.request = question ?? create(IsBlacklistedRequestSchema);
   }
 
@@ -72,7 +72,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   }
 
   protected override proceed(): void {
-    // Refused only now, since the caller of a unary call is also authenticated before its message is judged.
+    // Refused only here, since a unary call's caller is authenticated, too, before its message is validated.
     if (this.request === TOO_LARGE) this.fail(tooLarge(MAX_SMALL_REQUEST_BYTES));
     else super.proceed();
   }
@@ -92,7 +92,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
     this.#send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
   }
 
-  /** Sends the answer. Releases the messages, since the stream keeps the question until the client has read the answer. */
+  /** Sends the answer, and drops the messages, since the stream keeps this object until the connection has taken the answer. */
   #send(encoded: Buffer): void {
     this.request = undefined;
     this.output = undefined;
@@ -101,14 +101,14 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
 
   protected override release(): void {
     super.release();
-    // Even if the handler still runs, unlike for a unary call: the stream bounds how many of its questions are being handled.
+    // Unlike for a unary call, even if the handler still runs: the stream bounds how many of its questions are being handled.
     this.leave();
   }
 }
 
-/** Starts the spans of a question; undefined if its trace is not recorded. */
+/** Starts the spans of a question; undefined if the question is not traced. */
 function spansOf(metadata: QuestionMetadata, { spans }: QuestionMethod): CallSpans | undefined {
-  // A question with invalid metadata will fail. The metadata must not reach OpenTelemetry, which would parse it.
+  // Invalid metadata must not reach OpenTelemetry, which would parse it. A question with invalid metadata fails later.
   if (spans === undefined || questionMetadataProblem(metadata) !== undefined) return undefined;
   const { values } = metadata;
   return spans.begin({
@@ -117,12 +117,12 @@ function spansOf(metadata: QuestionMetadata, { spans }: QuestionMethod): CallSpa
   });
 }
 
-/** Takes the place of a question that is too large. */
+/** Stands for a question that is too large. */
 const TOO_LARGE = create(IsBlacklistedRequestSchema);
 
 /**
- * Decodes a message of `StreamChecks`. Of an oversized question, only what the error response needs is kept, since grpc-js buffers up to
- * sixteen messages of a stream that is not being read.
+ * A `decode` for messages of `StreamChecks` that replaces questions that are too large by {@link TOO_LARGE}, since grpc-js buffers up to sixteen
+ * messages of a stream that is not being read. Only the fields that the error response needs are kept.
  */
 export function withoutLargeQuestion(decode: (bytes: Buffer) => object): (bytes: Buffer) => object {
   return (bytes) => {

@@ -10,14 +10,17 @@ import type { CallAdmission, CallHeaders } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /**
- * The property of a call's metadata that holds our object for the call, where the method's handler finds it: grpc-js calls the handler with
- * the same metadata. With a WeakMap, the garbage collector took a sixth of a call's time for its short-lived keys.
+ * The property of a call's metadata that holds our object for the call. The method's handler finds the object there, since grpc-js calls the
+ * handler with the same metadata. With a WeakMap, garbage collection would take a sixth of the time of a call.
  */
 export const CALL = Symbol("call");
 
 export type CallMetadata = Metadata & { [CALL]?: unknown };
 
-/** Serves a unary method: `createAdmission` is called with the headers of each call, then grpc-js calls `handle` with its message. */
+/**
+ * The two functions that serve a unary method: `createAdmission` is to be called with the headers of each call. Once its message has arrived,
+ * grpc-js calls `handle`.
+ */
 export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
     createAdmission: (headers: CallHeaders): CallAdmission => {
@@ -39,9 +42,9 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
 class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements CallAdmission {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;
-  /** Gives back the room of a large request. */
+  /** Gives back the memory that a large request occupies; undefined if the request is not large. */
   #releaseRequest: (() => void) | undefined;
-  /** Stops counting a large answer as unread. */
+  /** Stops counting a large answer as unread; undefined if the answer is not large, or not sent yet. */
   #releaseAnswer: (() => void) | undefined;
 
   constructor(headers: CallHeaders, method: AnsweredMethod<I, O>) {
@@ -85,9 +88,9 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   ended(): void {
     this.#releaseAnswer?.();
     if (this.isGone) return;
-    // grpc-js itself answers a call whose deadline has passed, and then reports it as cancelled, as it does for every ended call.
-    const isLate = Number(this.#headers.call.getDeadline()) <= Date.now();
-    this.end(isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+    // grpc-js itself answers a call whose deadline has passed, and then reports that the call has ended, as if it were cancelled.
+    const isPastDeadline = Number(this.#headers.call.getDeadline()) <= Date.now();
+    this.end(isPastDeadline ? status.DEADLINE_EXCEEDED : status.CANCELLED);
   }
 
   /** Answers the call, whose message has arrived. */
@@ -96,11 +99,11 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if ((request as unknown) !== MALFORMED) this.request = request;
     this.#callback = callback;
     // Since the call was admitted, unread answers may have accumulated on the connection.
-    if (this.method.admission.hasUnreadAnswers(this)) {
+    if (this.method.admission.hasTooManyUnreadAnswers(this)) {
       this.fail(admissionError("OVERLOADED"));
       return;
     }
-    // The token may have expired since then, or keys or roles may have changed.
+    // Since the call was admitted, the token may have expired, or keys or roles may have changed.
     if (this.isAuthenticated) this.proceed();
     else this.authenticateAndProceed();
   }
@@ -120,7 +123,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     const { admission } = this.method;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
       const { peer } = this;
-      // The handler has returned, so the code must be one that leaves the outcome unknown.
+      // The handler may have changed something, so the code must be one after which the client does not know the outcome.
       if (!admission.mayBuffer(peer)) {
         this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;

@@ -6,24 +6,24 @@ import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_WATCHES, WATCH_HEARTBEAT_MS } from "../limits.ts";
 import { authenticatedMethod } from "./authenticated-service.ts";
-import { TOKEN_BLACKLIST } from "./methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "./methods.ts";
 import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
-import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
+import { StreamRegistry, type StreamSlot } from "./stream-registry.ts";
 import { readStart, WatchMessages } from "./watch-messages.ts";
 
-/** The streams of `Watch`, fed by `watchHub`. If it is undefined, every stream fails with NOT_FRESH. */
+/** The streams of `Watch`, fed by `watchHub`. Without `watchHub`, every stream fails with NOT_FRESH. */
 export function openWatches(
   watchHub: WatchHub | undefined,
   { environment, disconnect, ...limits }: StreamSetup,
 ): StreamRegistry<WatchRequest, WatchCall> {
   const messages = new WatchMessages(() => (watchHub ?? environment.clock).now());
   const { watch } = TokenBlacklist.method;
-  const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), disconnect };
+  const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST_RULES.watch, environment), disconnect };
   return new StreamRegistry({
     maxOpen: MAX_WATCHES,
     ...limits,
     method,
-    open: (call, place) => new WatchCall(call, { method, watchHub, messages, place }),
+    createStream: (call, slot) => new WatchCall(call, { method, watchHub, messages, slot }),
   });
 }
 
@@ -31,7 +31,7 @@ interface Options {
   readonly method: StreamMethod;
   readonly watchHub: WatchHub | undefined;
   readonly messages: WatchMessages;
-  readonly place: StreamPlace;
+  readonly slot: StreamSlot;
 }
 
 /** One stream of `Watch`. */
@@ -43,17 +43,14 @@ class WatchCall extends StreamCall<WatchRequest> {
   /** Whether the client has sent its first message. */
   #hasStarted = false;
   #subscription: Subscription | undefined;
-  /** The id of the latest sync that the client requested before the subscription was open; undefined if there was none. */
+  /** The id of the latest sync that the client requested before the subscription was open; undefined if it requested none. */
   #earlySync: bigint | undefined;
   #isHalfClosed = false;
-  /** When the last message was handed to the connection, by the monotonic clock; at first, when the stream was opened. */
+  /** When the last message was written, or else when the stream was opened, by the monotonic clock. */
   #sentAt: number;
 
-  constructor(
-    call: ServerDuplexStream<WatchRequest, Buffer>,
-    { method, watchHub, messages, place }: Options,
-  ) {
-    super(call, method, place);
+  constructor(call: ServerDuplexStream<WatchRequest, Buffer>, { method, watchHub, messages, slot }: Options) {
+    super(call, method, slot);
     this.#watchHub = watchHub;
     this.#messages = messages;
     this.#openedAt = this.#sentAt = method.clock.monotonic();
@@ -76,7 +73,7 @@ class WatchCall extends StreamCall<WatchRequest> {
     }
     this.#hasStarted = true;
     const copyState = readStart(request.value);
-    // The token may have expired between the opening of the stream and this message.
+    // Between the opening of the stream and this message, the token may have expired, or keys or roles may have changed.
     if (!this.isAuthenticated && !(await this.authenticate())) return;
     if (this.#watchHub === undefined) throw NO_INDEX;
     const subscription = await this.#watchHub.open(copyState, this);
@@ -103,12 +100,12 @@ class WatchCall extends StreamCall<WatchRequest> {
   }
 
   /**
-   * Hands over the next message once the previous one has been sent. With one message at a time, a slow client delays no other client and
-   * has at most one message buffered, and no message is written after grpc-js has ended the stream at its deadline.
+   * Writes the next message once the previous message has been sent. A slow client thus has at most one message buffered. Nothing is written
+   * after the deadline, at which grpc-js ends the stream.
    */
   #pump(): void {
     this.attempt(() => {
-      if (this.isSending || this.isLate) return;
+      if (this.isSending || this.isPastDeadline) return;
       const delivery = this.#subscription?.next();
       if (delivery !== undefined) this.#deliver(this.#messages.encode(delivery));
       else if (this.#isHalfClosed && this.#subscription?.isSettled === true) this.finish();
@@ -121,8 +118,8 @@ class WatchCall extends StreamCall<WatchRequest> {
   }
 
   /**
-   * Ends the stream if its client does not send `start` or has a token that has been blacklisted. Otherwise sends a heartbeat if no other
-   * message was sent.
+   * Ends the stream if its client has not sent `start` in time, or if the client's token has been blacklisted. Otherwise sends a heartbeat if no
+   * message has been sent for WATCH_HEARTBEAT_MS.
    */
   protected override tick(): void {
     const now = this.method.clock.monotonic();

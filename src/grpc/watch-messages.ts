@@ -15,28 +15,32 @@ import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["response"]>;
 
-/** The state of the caller's copy, from which it resumes; undefined if it has no copy. Throws INVALID_REQUEST. */
-export function readStart({ revision, key, entryKinds }: WatchRequest_Start): CopyState | undefined {
+/** The state of the caller's copy, from which the stream resumes; undefined if the caller has no copy. Throws INVALID_REQUEST. */
+export function readStart({
+  revision,
+  key: fingerprintKey,
+  entryKinds,
+}: WatchRequest_Start): CopyState | undefined {
   const violations = new Violations();
   if (!entryKinds.includes(EntryKind.JTI)) {
     violations.add("start.entry_kinds", "must hold ENTRY_KIND_JTI: the blacklist has entries of this kind");
   }
-  const read = revision === "" ? undefined : parseRevision(revision);
-  if (revision !== "" && read === undefined)
+  const parsed = revision === "" ? undefined : parseRevision(revision);
+  if (revision !== "" && parsed === undefined)
     violations.add("start.revision", "must be a revision that this service returned");
-  if (revision !== "" && key.length !== FINGERPRINT_KEY_BYTES) {
+  if (revision !== "" && fingerprintKey.length !== FINGERPRINT_KEY_BYTES) {
     violations.add("start.key", `must be given with a revision, and have ${FINGERPRINT_KEY_BYTES} bytes`);
   }
   violations.throwIfAny();
-  return read === undefined ? undefined : { revision: read, fingerprintKey: key };
+  return parsed === undefined ? undefined : { revision: parsed, fingerprintKey };
 }
 
-/** Encodes messages. Changes, which go to every stream, are encoded once. */
+/** Encodes the messages of streams. A change is sent to every stream, but encoded only once. */
 export class WatchMessages {
   readonly #now: () => EpochMs;
   readonly #encodedChanges = new WeakMap<Change, Buffer>();
 
-  /** `now` returns the time that is sent in each message. */
+  /** `now` returns the time that is sent in each message. A change is sent with the time at which it was encoded. */
   constructor(now: () => EpochMs) {
     this.#now = now;
   }

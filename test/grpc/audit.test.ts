@@ -9,7 +9,7 @@ import { ServiceError, storeUnavailable, unauthenticated } from "../../src/error
 import { AUDITED_TOKENS_PER_LINE } from "../../src/grpc/audit.ts";
 import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { LOGGED_REFUSALS, LogSampling } from "../../src/logging/log-sampling.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
@@ -193,7 +193,7 @@ describe("the audit log of failed calls", () => {
     const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
     const method = TokenBlacklist.method.blacklist;
-    const rules = TOKEN_BLACKLIST.blacklist;
+    const rules = TOKEN_BLACKLIST_RULES.blacklist;
     const { handle: blacklist, createAdmission } = serveUnary({
       ...authenticatedMethod(method, rules, environment),
       handler,

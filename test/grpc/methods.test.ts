@@ -3,21 +3,21 @@ import { expect } from "chai";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { boundedDecoding } from "../../src/grpc/authenticated-service.ts";
-import { AUTHORIZATION, type MethodTable, TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { AUTHORIZATION_RULES, type MethodTable, TOKEN_BLACKLIST_RULES } from "../../src/grpc/methods.ts";
 import { MAX_FIELDS } from "../../src/limits.ts";
 
 describe("the table of methods", () => {
   it("has every method of the services, and no other", () => {
     for (const [{ methods }, table] of [
-      [TokenBlacklist, TOKEN_BLACKLIST],
-      [Authorization, AUTHORIZATION],
+      [TokenBlacklist, TOKEN_BLACKLIST_RULES],
+      [Authorization, AUTHORIZATION_RULES],
     ] as const) {
       expect(Object.keys(table).sort()).to.deep.equal(methods.map(({ localName }) => localName).sort());
     }
   });
 
   it("does not compile without a method, or without a decision about the caller's own token", () => {
-    const { prune, watch, ...others } = TOKEN_BLACKLIST;
+    const { prune, watch, ...others } = TOKEN_BLACKLIST_RULES;
     const { ownToken: _, ...undecided } = prune;
     const { ownToken: __, ...undecidedStream } = watch;
     // @ts-expect-error: a unary method is missing.
@@ -33,11 +33,13 @@ describe("the table of methods", () => {
 
   it("bounds the fields that are decoded, whichever field of a request is repeated, nested or unknown", () => {
     for (const [service, table] of [
-      [TokenBlacklist, TOKEN_BLACKLIST],
-      [Authorization, AUTHORIZATION],
+      [TokenBlacklist, TOKEN_BLACKLIST_RULES],
+      [Authorization, AUTHORIZATION_RULES],
     ] as const) {
       for (const method of service.methods) {
-        const rules = table[method.localName as keyof typeof table] as (typeof TOKEN_BLACKLIST)["blacklist"];
+        const rules = table[
+          method.localName as keyof typeof table
+        ] as (typeof TOKEN_BLACKLIST_RULES)["blacklist"];
         for (const bytes of repetitions(method, rules.maxBytes)) {
           let decoded = 0;
           boundedDecoding(method, rules, (kept) => {

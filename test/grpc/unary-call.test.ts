@@ -10,7 +10,7 @@ import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import type { Principal } from "../../src/caller.ts";
 import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { LARGE_REQUEST_BYTES } from "../../src/limits.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
@@ -51,7 +51,7 @@ describe("calls in flight", () => {
       clock,
       admission,
     });
-    const rules = TOKEN_BLACKLIST.isBlacklisted;
+    const rules = TOKEN_BLACKLIST_RULES.isBlacklisted;
     const { handle, createAdmission } = serveUnary({
       ...authenticatedMethod(method, rules, environment),
       handler,

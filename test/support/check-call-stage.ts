@@ -13,7 +13,7 @@ import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import { boundedDecoding } from "../../src/grpc/authenticated-service.ts";
 import type { Decode } from "../../src/grpc/bounded-decoding.ts";
 import { openCheckStreams } from "../../src/grpc/check-call.ts";
-import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "../../src/grpc/methods.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { encode, methodDefinition } from "../../src/protobuf/service-definition.ts";
@@ -104,7 +104,7 @@ export class CheckCallStage {
     const definition = methodDefinition(streamChecks);
     const requestDeserialize = boundedDecoding(
       streamChecks,
-      TOKEN_BLACKLIST.streamChecks,
+      TOKEN_BLACKLIST_RULES.streamChecks,
       definition.requestDeserialize as Decode,
     );
     this.#server.addService({ streamChecks: { ...definition, requestDeserialize } } as never, {

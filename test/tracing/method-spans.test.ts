@@ -4,7 +4,7 @@ import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.j
 import { Admission } from "../../src/admission/admission.ts";
 import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { TOKEN_BLACKLIST_RULES } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { systemClock } from "../../src/time/clock.ts";
@@ -32,7 +32,7 @@ describe("the spans of calls", () => {
     server = new Server({ interceptors: [incoming.interceptor] });
     const { isBlacklisted } = TokenBlacklist.method;
     const definition = serviceDefinition(TokenBlacklist);
-    const rules = TOKEN_BLACKLIST.isBlacklisted;
+    const rules = TOKEN_BLACKLIST_RULES.isBlacklisted;
     const method = { ...authenticatedMethod(isBlacklisted, rules, environment), handler: () => answer() };
     const { handle, createAdmission } = serveUnary(method);
     incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, createAdmission });
