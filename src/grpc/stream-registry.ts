@@ -122,4 +122,7 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 // Created once: thousands of streams may be refused in a second, and the errors' stacks are not used.
 const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are open");
 const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
-const EVICTED = new ServiceError("OVERLOADED", "this stream was replaced by one of a caller with fewer streams");
+const EVICTED = new ServiceError(
+  "OVERLOADED",
+  "this stream was replaced by one of a caller with fewer streams",
+);
