@@ -12,10 +12,9 @@ import { backends, type FreshDatabase } from "../support/backends.ts";
 import { watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
-
-const YEAR_2100 = { seconds: 4_102_444_800n };
 
 describe("the resources that one client can use", () => {
   const [backend] = backends;

@@ -13,12 +13,12 @@ import { checkHealth, watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import type { LogRecord } from "../support/memory-log.ts";
 import { bytesOf, methodPath, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { CommandProcess, serveProcess } from "../support/service-process.ts";
 import { freshDatabase } from "../support/shared.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const YEAR_2000 = { seconds: 946_684_800n };
 /** A secret in every field of a request, and in the password. */
 const CANARY = "c4n4ry";

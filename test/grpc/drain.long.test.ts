@@ -9,11 +9,11 @@ import { Asker } from "../support/asker.ts";
 import { backends } from "../support/backends.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { startService } from "../support/service.ts";
 import { type Ended, serveProcess } from "../support/service-process.ts";
 import { ends, type StreamEnd } from "../support/stream-end.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const WORKERS = 20;
 const STREAMS = 10;
 /** Questions of a stream in flight at once. */

@@ -11,6 +11,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshDatabase } from "../support/shared.ts";
 import { detailsOf } from "../support/status-details.ts";
@@ -32,7 +33,6 @@ function bad<S extends DescMessage>(
   return { method, bytes: toBinary(schema, create(schema, init)), violations };
 }
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const YEAR_2000 = { seconds: 946_684_800n };
 const AFTER_9999 = { seconds: 253_402_300_800n };
 const PAST = "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)";

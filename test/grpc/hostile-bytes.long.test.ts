@@ -12,12 +12,12 @@ import { MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES, MAX_TINY_REQUEST_BYTES } fr
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { randomFor } from "../support/seed.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { detailsOf, readDetails } from "../support/status-details.ts";
 
 const METHODS = ["Blacklist", "IsBlacklisted", "List", "Prune"] as const;
-const YEAR_2100 = { seconds: 4_102_444_800n };
 
 /** Well-formed requests, which the fuzzer damages. */
 const REQUESTS: Record<(typeof METHODS)[number], Uint8Array> = {

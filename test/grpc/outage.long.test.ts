@@ -19,11 +19,11 @@ import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { detailsOf } from "../support/status-details.ts";
 
 const POSITIVES = "tokenblacklist.v1.TokenBlacklist/positives";
-const YEAR_2100 = { seconds: 4_102_444_800n };
 /** The service's promises: an outage is detected while a caller still waits, and over soon after the database is back. */
 const NOTICED_WITHIN_MS = 5000;
 const RECOVERED_WITHIN_MS = 2000;

@@ -16,7 +16,7 @@ import { rejection } from "../support/rejection.ts";
 import { revoke } from "../support/revoke.ts";
 import { startService } from "../support/service.ts";
 import { freshFolder, sharedMysql } from "../support/shared.ts";
-import { unsignedJwt } from "../support/unsigned-jwt.ts";
+import { unsignedBearer } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 
 const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
@@ -43,8 +43,6 @@ function invalidToken(description: string): HttpAnswer {
   const challenge = `Bearer error="invalid_token", error_description="${description}"`;
   return denial(401, { "www-authenticate": challenge }, `${description}\n`);
 }
-
-const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
 
 describe("an authorization request over HTTP", () => {
   const stops: (() => unknown)[] = [];
@@ -98,12 +96,15 @@ describe("an authorization request over HTTP", () => {
     "no header at all": [{}, NO_TOKEN],
     "an empty one": [{ "x-token-id": "" }, NO_TOKEN],
     "another scheme": [{ authorization: "Basic dXNlcjpwYXNz" }, NO_TOKEN],
-    "a bearer token that is not read": [{ authorization: bearer("a") }, NO_JTI],
+    "a bearer token that is not read": [{ authorization: unsignedBearer("a") }, NO_JTI],
     "two jtis": [{ "x-token-id": ["a", "b"] }, MALFORMED],
     "two jtis, joined": [{ "x-token-id": "a, b" }, MALFORMED],
     "a jti that is no UTF-8": [{ "x-token-id": "a\xff" }, MALFORMED],
     "a jti of 256 bytes": [{ "x-token-id": "x".repeat(256) }, MALFORMED],
-    "two bearer tokens": [{ "x-token-id": "a", authorization: [bearer("a"), bearer("gone")] }, MALFORMED],
+    "two bearer tokens": [
+      { "x-token-id": "a", authorization: [unsignedBearer("a"), unsignedBearer("gone")] },
+      MALFORMED,
+    ],
   };
   it("is answered with 401 without a single identifiable token", async () => {
     const { told } = await serve();
@@ -123,14 +124,14 @@ describe("an authorization request over HTTP", () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await revoke(running, "gone");
     const cases: [Record<string, string>, HttpAnswer][] = [
-      [{ authorization: bearer("live") }, PASSES],
-      [{ authorization: bearer("gone") }, REVOKED],
-      [{ authorization: bearer(undefined) }, NO_JTI],
+      [{ authorization: unsignedBearer("live") }, PASSES],
+      [{ authorization: unsignedBearer("gone") }, REVOKED],
+      [{ authorization: unsignedBearer(undefined) }, NO_JTI],
       [{ authorization: "Bearer opaque" }, MALFORMED],
-      [{ "x-token-id": "live", authorization: bearer("live") }, PASSES],
-      [{ "x-token-id": "gone", authorization: bearer("gone") }, REVOKED],
-      [{ "x-token-id": "live", authorization: bearer("gone") }, MALFORMED],
-      [{ "x-token-id": "gone", authorization: bearer("live") }, MALFORMED],
+      [{ "x-token-id": "live", authorization: unsignedBearer("live") }, PASSES],
+      [{ "x-token-id": "gone", authorization: unsignedBearer("gone") }, REVOKED],
+      [{ "x-token-id": "live", authorization: unsignedBearer("gone") }, MALFORMED],
+      [{ "x-token-id": "gone", authorization: unsignedBearer("live") }, MALFORMED],
     ];
     for (const [index, [headers, expected]] of cases.entries()) {
       expect([index, await told(headers)]).to.deep.equal([index, expected]);
@@ -152,7 +153,7 @@ describe("an authorization request over HTTP", () => {
       await once(socket, "close");
       return Number(/^HTTP\/1.1 (\d+)/.exec(answer)?.[1]);
     };
-    const [gone, live] = [bearer("gone"), bearer("live")];
+    const [gone, live] = [unsignedBearer("gone"), unsignedBearer("live")];
     const field = (value: string) => `Authorization: ${value}`;
     const DAMAGED: Record<string, string> = {
       "a tab behind it": field(`${gone}\t`),
@@ -186,7 +187,7 @@ describe("an authorization request over HTTP", () => {
   it("accepts the largest valid token", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await revoke(running, "gone");
-    const largest = (jti: string) => bearer(jti).padEnd("Bearer ".length + MAX_JWT_BYTES, "A");
+    const largest = (jti: string) => unsignedBearer(jti).padEnd("Bearer ".length + MAX_JWT_BYTES, "A");
     expect(await told({ authorization: largest("live") })).to.deep.equal(PASSES);
     expect(await told({ authorization: largest("gone") })).to.deep.equal(REVOKED);
     expect(await told({ authorization: `${largest("live")}A` })).to.deep.equal(MALFORMED);
@@ -263,7 +264,9 @@ describe("an authorization request over HTTP", () => {
       expect(await told({}, "OPTIONS")).to.deep.equal(NO_TOKEN);
       expect(await told({ ...PREFLIGHT, cookie: "session=1" }, "OPTIONS")).to.deep.equal(NO_TOKEN);
       expect(await told({ ...PREFLIGHT, authorization: "Basic eDp5" }, "OPTIONS")).to.deep.equal(NO_TOKEN);
-      expect(await told({ ...PREFLIGHT, authorization: bearer("a") }, "OPTIONS")).to.deep.equal(NO_JTI);
+      expect(await told({ ...PREFLIGHT, authorization: unsignedBearer("a") }, "OPTIONS")).to.deep.equal(
+        NO_JTI,
+      );
       expect(await told({ ...PREFLIGHT, "x-token-id": "gone" }, "OPTIONS")).to.deep.equal(REVOKED);
     });
 
@@ -345,7 +348,7 @@ describe("an authorization request over HTTP", () => {
   it("is counted, and its token is in no log line", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await told({ "x-token-id": "canary-jti" });
-    await told({ authorization: bearer("canary-jti") });
+    await told({ authorization: unsignedBearer("canary-jti") });
     await told({ "x-token-id": "canary-jti, canary" });
     await told({});
     expect(running.logText()).not.to.match(/canary|eyJ/);

@@ -1,38 +1,32 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { OutgoingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import { expect } from "chai";
+import { Application } from "../support/application.ts";
 import { type Caddy, startCaddy } from "../support/caddy.ts";
 import { freePort } from "../support/free-port.ts";
 import { ask } from "../support/http-ask.ts";
+import { adapted } from "../support/markdown.ts";
+import { revoke } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { unsignedJwt } from "../support/unsigned-jwt.ts";
+import { unsignedBearer } from "../support/unsigned-jwt.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
-const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
 const PREFLIGHT = { origin: "https://shop.example", "access-control-request-method": "PUT" };
 
 /** The configurations in docs/gateways.md: with every request checked, and with preflights bypassing the check. */
 async function documentedSites(addresses: Readonly<Record<string, string>>): Promise<readonly string[]> {
   const page = await readFile(new URL("../../docs/gateways.md", import.meta.url), "utf8");
-  return [...page.matchAll(/```caddyfile\n(.*?)```/gs)].map(([, block = ""]) =>
-    Object.entries(addresses).reduce((text, [documented, ours]) => {
-      expect(text.split(documented), documented).to.have.length(2);
-      return text.replace(documented, ours);
-    }, block),
-  );
+  return [...page.matchAll(/```caddyfile\n(.*?)```/gs)].map(([, block = ""]) => adapted(block, addresses));
 }
 
 describe("an application behind Caddy, configured as documented", () => {
   let folder: string;
   let authzPort: number;
   let ports: { readonly all: number; readonly butPreflights: number };
-  let application: Server;
+  let application: Application;
   let caddy: Caddy;
   let running: RunningService;
-  const received: IncomingMessage[] = [];
 
   function serve(env: Record<string, string> = {}): Promise<RunningService> {
     return startService({
@@ -45,15 +39,10 @@ describe("an application behind Caddy, configured as documented", () => {
     folder = await freshFolder();
     authzPort = await freePort();
     ports = { all: await freePort(), butPreflights: await freePort() };
-    application = createServer((request, response) => {
-      received.push(request);
-      request.resume().once("end", () => response.writeHead(200).end("the application\n"));
-    });
-    await new Promise<void>((resolve) => application.listen(0, "127.0.0.1", resolve));
-    const { port } = application.address() as AddressInfo;
+    application = await Application.start();
     const [all = "", butPreflights = ""] = await documentedSites({
       "127.0.0.1:9465": `127.0.0.1:${authzPort}`,
-      "127.0.0.1:3000": `127.0.0.1:${port}`,
+      "127.0.0.1:3000": application.address,
     });
     const at = (site: string, own: number) => site.replace("shop.example {", `http://127.0.0.1:${own} {`);
     const sites = at(all, ports.all) + at(butPreflights, ports.butPreflights);
@@ -61,16 +50,13 @@ describe("an application behind Caddy, configured as documented", () => {
   });
   after(async () => {
     await caddy?.stop();
-    application?.closeAllConnections();
-    await new Promise((resolve) => application?.close(resolve));
+    await application?.stop();
   });
 
   beforeEach(async () => {
     running = await serve();
-    await running.client.blacklist({
-      tokens: [{ token: { case: "jti", value: "gone" }, expiresAt: YEAR_2100 }],
-    });
-    received.length = 0;
+    await revoke(running, "gone");
+    application.received.length = 0;
   });
   afterEach(() => running.stop());
 
@@ -79,7 +65,7 @@ describe("an application behind Caddy, configured as documented", () => {
     { port = ports.all, ...options }: { port?: number; method?: string; path?: string; body?: Buffer } = {},
   ) => ask(`http://127.0.0.1:${port}/orders`, { headers, ...options });
   const statusOf = async (...args: Parameters<typeof send>) => (await send(...args)).status;
-  const [live, gone] = [{ authorization: bearer("live") }, { authorization: bearer("gone") }];
+  const [live, gone] = [{ authorization: unsignedBearer("live") }, { authorization: unsignedBearer("gone") }];
 
   it("receives requests with a valid token, and none with a revoked one, for any path", async () => {
     for (const path of [
@@ -94,7 +80,7 @@ describe("an application behind Caddy, configured as documented", () => {
         ...[path, 200, 401],
       ]);
     }
-    expect(received.map(({ headers }) => headers.authorization)).to.deep.equal(
+    expect(application.received.map(({ headers }) => headers.authorization)).to.deep.equal(
       Array(6).fill(live.authorization),
     );
   });
@@ -151,7 +137,7 @@ describe("an application behind Caddy, configured as documented", () => {
   it("receives nothing while the service is stopped, and continues afterwards", async () => {
     await running.stop();
     for (const headers of [live, gone, {}]) expect(await statusOf(headers)).to.be.within(500, 599);
-    expect(received).to.deep.equal([]);
+    expect(application.received).to.deep.equal([]);
     running = await serve();
     expect([await statusOf(live), await statusOf(gone)]).to.deep.equal([200, 401]);
   });

@@ -3,11 +3,11 @@ import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { needsProcessUsage, processUsage } from "../soak/process-usage.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
 import { freshDatabase } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const ROUNDS = 4;
 
 describe("a service whose database connections were silently dropped", function () {

@@ -1,17 +1,16 @@
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type OutgoingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import { expect } from "chai";
+import { Application, FROM_APPLICATION } from "../support/application.ts";
 import { freePort } from "../support/free-port.ts";
 import { ask } from "../support/http-ask.ts";
+import { adapted } from "../support/markdown.ts";
 import { type Nginx, startNginx } from "../support/nginx.ts";
+import { revoke } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { unsignedJwt } from "../support/unsigned-jwt.ts";
-
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
-const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
+import { unsignedBearer } from "../support/unsigned-jwt.ts";
 
 /** The configuration in docs/gateways.md, with the addresses of this test. */
 async function documentedConfig(
@@ -22,24 +21,19 @@ async function documentedConfig(
   const [config = "", map = "", passes = ""] = [...page.matchAll(/```nginx\n(.*?)```/gs)].map(
     ([, block]) => block,
   );
-  const replaced = Object.entries(addresses).reduce((text, [documented, ours]) => {
-    expect(text.split(documented), documented).to.have.length(2);
-    return text.replace(documented, ours);
-  }, config);
+  const replaced = adapted(config, addresses);
   if (!preflights) return replaced;
   const top = "    internal;\n    proxy_pass";
-  expect(replaced.split(top)).to.have.length(2);
-  return map + replaced.replace(top, () => `    internal;\n    ${passes.trim()}\n    proxy_pass`);
+  return map + adapted(replaced, { [top]: `    internal;\n    ${passes.trim()}\n    proxy_pass` });
 }
 
 describe("an application behind NGINX, configured as documented", () => {
   let folder: string;
   let url: string;
   let authzPort: number;
-  let application: Server;
+  let application: Application;
   let nginx: Nginx;
   let running: RunningService;
-  const received: IncomingMessage[] = [];
 
   function serve(): Promise<RunningService> {
     return startService({
@@ -53,31 +47,23 @@ describe("an application behind NGINX, configured as documented", () => {
     authzPort = await freePort();
     const port = await freePort();
     url = `http://127.0.0.1:${port}/orders`;
-    application = createServer((request, response) => {
-      received.push(request);
-      const status = request.url === "/orders/broken" ? 500 : 200;
-      request.resume().once("end", () => response.writeHead(status).end("the application\n"));
-    });
-    await new Promise<void>((resolve) => application.listen(0, "127.0.0.1", resolve));
+    application = await Application.start();
     const http = await documentedConfig({
       "listen 8080;": `listen 127.0.0.1:${port};`,
       "server 127.0.0.1:9465;": `server 127.0.0.1:${authzPort};`,
-      "http://127.0.0.1:3000": `http://127.0.0.1:${(application.address() as AddressInfo).port}`,
+      "http://127.0.0.1:3000": `http://${application.address}`,
     });
     nginx = await startNginx(this, { http, port });
   });
   after(async () => {
     await nginx?.stop();
-    application?.closeAllConnections();
-    await new Promise((resolve) => application?.close(resolve));
+    await application?.stop();
   });
 
   beforeEach(async () => {
     running = await serve();
-    await running.client.blacklist({
-      tokens: [{ token: { case: "jti", value: "gone" }, expiresAt: YEAR_2100 }],
-    });
-    received.length = 0;
+    await revoke(running, "gone");
+    application.received.length = 0;
   });
   afterEach(() => running.stop());
 
@@ -94,7 +80,7 @@ describe("an application behind NGINX, configured as documented", () => {
       status,
       ...(challenge === undefined ? {} : { challenge }),
       ...(answered["retry-after"] === undefined ? {} : { retryAfter: answered["retry-after"] }),
-      fromApplication: body === "the application\n",
+      fromApplication: body === FROM_APPLICATION,
     };
   }
 
@@ -107,11 +93,13 @@ describe("an application behind NGINX, configured as documented", () => {
   const CANNOT_TELL = { status: 503, retryAfter: "1", fromApplication: false };
 
   it("receives requests with a valid token, and none with a revoked one", async () => {
-    expect([await send(bearer("live")), await send(bearer("gone"))]).to.deep.equal([
+    expect([await send(unsignedBearer("live")), await send(unsignedBearer("gone"))]).to.deep.equal([
       LIVE,
       invalid("the access token is revoked"),
     ]);
-    expect(received.map(({ headers }) => headers.authorization)).to.deep.equal([bearer("live")]);
+    expect(application.received.map(({ headers }) => headers.authorization)).to.deep.equal([
+      unsignedBearer("live"),
+    ]);
   });
 
   it("receives none without an identifiable token", async () => {
@@ -119,7 +107,7 @@ describe("an application behind NGINX, configured as documented", () => {
       await send(undefined),
       await send("Basic dXNlcjpwYXNz"),
       await send("Bearer opaque"),
-      await send(bearer(7)),
+      await send(unsignedBearer(7)),
       await send(`Bearer ${"A".repeat(20_000)}`),
     ]).to.deep.equal([
       { status: 401, challenge: "Bearer", fromApplication: false },
@@ -129,27 +117,27 @@ describe("an application behind NGINX, configured as documented", () => {
       // More than NGINX accepts.
       { status: 400, fromApplication: false },
     ]);
-    expect(received).to.deep.equal([]);
+    expect(application.received).to.deep.equal([]);
   });
 
   it("receives the credential that was checked if a client sends two", async () => {
     for (const pair of [
-      [bearer("live"), bearer("gone")],
-      [bearer("gone"), bearer("live")],
+      [unsignedBearer("live"), unsignedBearer("gone")],
+      [unsignedBearer("gone"), unsignedBearer("live")],
     ]) {
-      received.length = 0;
+      application.received.length = 0;
       const { status } = await send(pair);
-      const sent = received.map(({ headersDistinct }) => headersDistinct.authorization);
+      const sent = application.received.map(({ headersDistinct }) => headersDistinct.authorization);
       // NGINX 1.22 refuses both; versions differ.
-      if (status === 200) expect(sent).to.deep.equal([[bearer("live")]]);
+      if (status === 200) expect(sent).to.deep.equal([[unsignedBearer("live")]]);
       else expect([status, sent]).to.deep.equal([status === 401 ? 401 : 400, []]);
     }
   });
 
   it("receives the body that was sent, and returns its own errors", async () => {
     const body = Buffer.alloc(100_000, "x");
-    expect(await send(bearer("live"), { method: "POST", body })).to.deep.equal(LIVE);
-    expect(await send(bearer("live"), { path: "/broken" })).to.deep.equal({
+    expect(await send(unsignedBearer("live"), { method: "POST", body })).to.deep.equal(LIVE);
+    expect(await send(unsignedBearer("live"), { path: "/broken" })).to.deep.equal({
       status: 500,
       fromApplication: true,
     });
@@ -158,12 +146,12 @@ describe("an application behind NGINX, configured as documented", () => {
   it("is protected for every query, fragment and method, by the token only", async () => {
     for (const path of ["?page=2", "?next=/authz", "/a/../b?x=%", "//x"]) {
       for (const method of ["GET", "PUT", "OPTIONS"]) {
-        expect([path, method, await send(bearer("live"), { path, method })]).to.deep.equal([
+        expect([path, method, await send(unsignedBearer("live"), { path, method })]).to.deep.equal([
           path,
           method,
           LIVE,
         ]);
-        const { status } = await send(bearer("gone"), { path, method });
+        const { status } = await send(unsignedBearer("gone"), { path, method });
         expect([path, method, status]).to.deep.equal([path, method, 401]);
       }
     }
@@ -171,12 +159,11 @@ describe("an application behind NGINX, configured as documented", () => {
 
   it("receives preflights without a token if NGINX bypasses the check for them, and nothing similar", async function () {
     const port = await freePort();
-    const { port: applicationPort } = application.address() as AddressInfo;
     const http = await documentedConfig(
       {
         "listen 8080;": `listen 127.0.0.1:${port};`,
         "server 127.0.0.1:9465;": `server 127.0.0.1:${authzPort};`,
-        "http://127.0.0.1:3000": `http://127.0.0.1:${applicationPort}`,
+        "http://127.0.0.1:3000": `http://${application.address}`,
       },
       { preflights: true },
     );
@@ -192,8 +179,8 @@ describe("an application behind NGINX, configured as documented", () => {
         await statusOf("OPTIONS", {}),
         await statusOf("OPTIONS", { ...preflight, cookie: "session=1" }),
         await statusOf("OPTIONS", { ...preflight, authorization: "Basic eDp5" }),
-        await statusOf("OPTIONS", { ...preflight, authorization: bearer("gone") }),
-        await statusOf("OPTIONS", { ...preflight, authorization: bearer("live") }),
+        await statusOf("OPTIONS", { ...preflight, authorization: unsignedBearer("gone") }),
+        await statusOf("OPTIONS", { ...preflight, authorization: unsignedBearer("live") }),
         await statusOf("GET", { ...preflight, "x-http-method-override": "OPTIONS" }),
       ]).to.deep.equal([200, 401, 401, 401, 401, 401, 200, 401]);
       // Without the two lines it is denied.
@@ -206,11 +193,9 @@ describe("an application behind NGINX, configured as documented", () => {
   it("is protected from the first request after a revocation", async () => {
     for (let round = 0; round < 50; round++) {
       const jti = `round ${round}`;
-      expect(await send(bearer(jti))).to.deep.equal(LIVE);
-      await running.client.blacklist({
-        tokens: [{ token: { case: "jti", value: jti }, expiresAt: YEAR_2100 }],
-      });
-      expect((await send(bearer(jti))).status).to.equal(401);
+      expect(await send(unsignedBearer(jti))).to.deep.equal(LIVE);
+      await revoke(running, jti);
+      expect((await send(unsignedBearer(jti))).status).to.equal(401);
     }
   });
 
@@ -225,7 +210,7 @@ describe("an application behind NGINX, configured as documented", () => {
         expect([status, await send(String(status))]).to.deep.equal([status, CANNOT_TELL]);
       }
       expect(await send("403")).to.deep.equal({ status: 403, fromApplication: false });
-      expect(received).to.deep.equal([]);
+      expect(application.received).to.deep.equal([]);
       expect(await send("204")).to.deep.equal(LIVE);
     } finally {
       stub.closeAllConnections();
@@ -234,14 +219,17 @@ describe("an application behind NGINX, configured as documented", () => {
   });
 
   it("receives nothing while the service is stopped, and continues afterwards", async () => {
-    expect(await send(bearer("live"))).to.deep.equal(LIVE);
+    expect(await send(unsignedBearer("live"))).to.deep.equal(LIVE);
     await running.stop();
-    received.length = 0;
-    for (const authorization of [bearer("live"), bearer("gone"), undefined]) {
+    application.received.length = 0;
+    for (const authorization of [unsignedBearer("live"), unsignedBearer("gone"), undefined]) {
       expect(await send(authorization)).to.deep.equal(CANNOT_TELL);
     }
-    expect(received).to.deep.equal([]);
+    expect(application.received).to.deep.equal([]);
     running = await serve();
-    expect([await send(bearer("live")), (await send(bearer("gone"))).status]).to.deep.equal([LIVE, 401]);
+    expect([await send(unsignedBearer("live")), (await send(unsignedBearer("gone"))).status]).to.deep.equal([
+      LIVE,
+      401,
+    ]);
   });
 });

@@ -18,11 +18,11 @@ import { createSigningKey, keySetOf, type SigningKey, signToken } from "../suppo
 import { newEntry } from "../support/new-entry.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { unsignedJwt } from "../support/unsigned-jwt.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
 const RAW = unsignedJwt({ jti: "j", note: "c4n4ry" });
 const SPELLINGS = [RAW, `Bearer ${RAW}`, `bearer \t${RAW}\n`, unsignedJwt({ note: "c4n4ry".repeat(100) })];

@@ -9,11 +9,11 @@ import type { PrivateMariadb } from "../support/mariadb.ts";
 import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { RawChannel } from "../support/raw-channel.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { detailsOf } from "../support/status-details.ts";
 import { until } from "../support/until.ts";
 
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const TABLES = ["blacklisted_tokens", "blacklist_state", "blacklist_commits", "blacklist_migrations"];
 const { method } = TokenBlacklist;
 

@@ -9,13 +9,13 @@ import { ask } from "../support/http-ask.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RecordedSpans, recordSpans, type ShownSpan } from "../support/recorded-spans.ts";
 import { rejection } from "../support/rejection.ts";
+import { YEAR_2100 } from "../support/revoke.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshDatabase, freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 import { Watcher } from "../support/watcher.ts";
 
 const SERVICE = "tokenblacklist.v1.TokenBlacklist";
-const YEAR_2100 = { seconds: 4_102_444_800n };
 const TRACE = "a".repeat(32);
 const CALLER = "b".repeat(16);
 const SAMPLED = { metadata: { traceparent: `00-${TRACE}-${CALLER}-01` } };

@@ -39,6 +39,15 @@ export function tableRows(text: string, header: readonly string[]): string[][] {
   return rows;
 }
 
+/** A documented configuration with each of the `changes` made. Throws if a documented text does not occur exactly once. */
+export function adapted(config: string, changes: Readonly<Record<string, string>>): string {
+  return Object.entries(changes).reduce((text, [documented, ours]) => {
+    const parts = text.split(documented);
+    if (parts.length !== 2) throw new Error(`${JSON.stringify(documented)} occurs ${parts.length - 1} times`);
+    return parts.join(ours);
+  }, config);
+}
+
 /** The texts between backticks in a cell. */
 export function codeIn(cell = ""): string[] {
   return [...cell.matchAll(/`([^`]*)`/g)].map(([, code = ""]) => code);
