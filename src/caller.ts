@@ -1,7 +1,7 @@
 import type { EpochMs } from "./entry.ts";
 import type { TokenIdentity } from "./token-identity.ts";
 
-/** The roles that permit IsBlacklisted, Blacklist, List and Prune. A token's scope grants the role of the same name. */
+/** The roles that permit checks (copies included), Blacklist, List and Prune. A token's scope grants the role of the same name. */
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -41,7 +41,7 @@ export interface Caller {
   readonly trace?: CallTrace | undefined;
 }
 
-/** A caller with a principal: that of its credential, or {@link UNRESTRICTED_PRINCIPAL} if authentication is off. */
+/** A caller whose principal is known: that of its credential, or {@link UNRESTRICTED_PRINCIPAL} if authentication is off. */
 export interface KnownCaller extends Caller {
   readonly principal: Principal;
 }

@@ -41,7 +41,7 @@ export class Blacklist {
     return expiresAt + leewayMs <= clockBounds.earliest();
   }
 
-  /** The expiry of a token that lives for `lifetimeMs` from now. */
+  /** The expiry of a token that lives for `lifetimeMs` from now, by the service's clock. */
   lifetimeEnd(lifetimeMs: number): EpochMs {
     return (this.#options.clock.now() + lifetimeMs) as EpochMs;
   }
@@ -90,7 +90,7 @@ export class Blacklist {
   }
 
   /** The members of `keys` that have an entry, expired or not. */
-  async stored(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
+  async storedAmong(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
     const filter = {
       includeExpired: true,
       createdAfter: undefined,

@@ -100,7 +100,7 @@ export class ChangeLog {
   }
 
   /** The change with this number; undefined if it is not logged yet or has been dropped. */
-  at(number: number): Change | undefined {
+  changeNumbered(number: number): Change | undefined {
     return this.#changes[number - this.#first];
   }
 
@@ -127,7 +127,7 @@ export class ChangeLog {
    * The number of the change at which to resume for a copy that has all changes up to `revision`; undefined if a change in between
    * has been dropped.
    */
-  after(revision: number): number | undefined {
+  positionAfter(revision: number): number | undefined {
     for (let index = this.#changes.length - 1; index >= 0; index--) {
       const reached = this.#changes[index]?.revision;
       if (reached !== undefined && reached.number <= revision) return this.#first + index + 1;

@@ -25,7 +25,7 @@ import { COMMITS_LOST, NOT_FOLLOWING, READ_ONLY, STOPPED } from "./unavailabilit
 export const LOAD_RETRY_MS = 250;
 /** Pause after a failed read, so that an unreachable database is not asked thousands of times a second. */
 export const FAILED_READ_PAUSE_MS = 20;
-/** Turns of the event loop for which a read waits while further calls arrive: a burst arrives over several turns. */
+/** The most turns of the event loop for which a read waits while further calls arrive: a burst arrives over several turns. */
 export const READ_TURNS = 4;
 /** How many commits before the load are logged too, if they fit into one page: the largest number first. Copies resume here after a restart. */
 const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
@@ -174,11 +174,12 @@ export class Follower {
     }
     const seen = this.#phase === "following" ? this.#seen : undefined;
     // A read has passed the commit's revision before the commit's result arrived.
-    const isLate = seen !== undefined && revision.number <= seen.number;
-    if (isLate && this.#knownStamps.get(revision.number) !== revision.stamp) return this.#findLate(result);
+    const isPassed = seen !== undefined && revision.number <= seen.number;
+    if (isPassed && this.#knownStamps.get(revision.number) !== revision.stamp)
+      return this.#findPassed(result);
     this.entries.addUnlogged(results.map(({ entry }) => entry));
     const added = this.#acknowledged.add(revision);
-    if (isLate) this.#acknowledged.foundByFollower([revision]);
+    if (isPassed) this.#acknowledged.foundByFollower([revision]);
     return added;
   }
 
@@ -219,7 +220,7 @@ export class Follower {
    * The reads may be of a history that does not contain this commit. The next read has to find this commit and the last revision read;
    * otherwise the index is rebuilt, as after every loss.
    */
-  async #findLate({ revision, results }: CommitResult): Promise<void> {
+  async #findPassed({ revision, results }: CommitResult): Promise<void> {
     await this.#acknowledged.add(revision);
     try {
       await this.databaseState();

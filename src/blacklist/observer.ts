@@ -24,13 +24,13 @@ export interface Observer {
   }): void;
   /** A read of the changes has ended. */
   followed(read: { participants: readonly Participant[]; milliseconds: number; end: ReadEnd }): void;
-  /** A read of the entries themselves has ended. */
+  /** A read of entries by their keys has ended. */
   lookedUp(read: { participants: readonly Participant[]; milliseconds: number; succeeded: boolean }): void;
   /** A check goes to the database although an index is configured. */
   fellBack(because: Fallback): void;
   /** `count` entries have been deleted. */
   pruned(count: number): void;
-  /** A scheduled prune has ended. */
+  /** A scheduled prune has ended, at the time `at`. */
   pruneEnded(run: { at: EpochMs; succeeded: boolean }): void;
   /** A copy that had been following is sent a new snapshot. */
   startedOver(): void;

@@ -86,8 +86,8 @@ export class Subscription {
   #requestedId = 0n;
   #provingId = 0n;
   readonly #proofs: SharedRounds<bigint>;
-  /** The response to a `sync`, which is sent after all changes before the one numbered `after`. */
-  #answer: { readonly after: number; readonly delivery: Delivery } | undefined;
+  /** The response to a `sync`, which is sent once all changes with numbers below `changesEnd` have been sent. */
+  #answer: { readonly changesEnd: number; readonly delivery: Delivery } | undefined;
   /** Called when {@link next} may have a message again. */
   onReady = () => {};
 
@@ -119,7 +119,7 @@ export class Subscription {
     if (this.#snapshot !== undefined) {
       return host.hasSnapshotTurn(this) ? this.#part(this.#snapshot) : undefined;
     }
-    const end = this.#answer?.after ?? changeLog.end;
+    const end = this.#answer?.changesEnd ?? changeLog.end;
     if (this.#next < end) {
       const { change, next } = changeLog.merge(this.#next, end);
       this.#next = next;
@@ -172,7 +172,7 @@ export class Subscription {
   #retractProof(): void {
     if (this.#answer?.delivery.kind !== "synced") return;
     const { id } = this.#answer.delivery;
-    this.#answer = { after: 0, delivery: { kind: "unsynced", id, reason: "NOT_FRESH" } };
+    this.#answer = { changesEnd: 0, delivery: { kind: "unsynced", id, reason: "NOT_FRESH" } };
   }
 
   #open(): Delivery {
@@ -186,7 +186,7 @@ export class Subscription {
   #part(snapshot: Snapshot): Delivery {
     const { changeLog, host, follower } = this.#options;
     if (snapshot.place === 0) {
-      // The turn may come long after `opened` was sent, and the snapshot includes what was added to the index meanwhile.
+      // The snapshot's turn may come long after `opened` was sent, and the snapshot includes what was added to the index meanwhile.
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
@@ -222,7 +222,7 @@ export class Subscription {
   #prove(id: bigint): void {
     const { changeLog, follower } = this.#options;
     const settle = (delivery: Delivery) => {
-      this.#answer = { after: changeLog.end, delivery };
+      this.#answer = { changesEnd: changeLog.end, delivery };
       this.#proofs.ended();
       this.onReady();
     };

@@ -132,7 +132,7 @@ export class WatchHub implements SubscriptionHost {
     // Only snapshots contain the entries that the database has lost: they are not changes of any revision.
     if (follower.hasLostEntries) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
-    return changeLog.after(revision.number);
+    return changeLog.positionAfter(revision.number);
   }
 
   /** Reads one after another, with a short pause, while there are subscriptions. */

@@ -68,7 +68,7 @@ export function createHandlers({
   };
   const turns = new FairTurns({ maxInProgress: MAX_POOL_CALLS, maxPerCaller: MAX_POOL_CALLS_PER_CALLER });
   const list = async ({ pageToken }: ListRequest, { filter, limit }: ReturnType<typeof readListRequest>) => {
-    await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
+    await checkFilterTokens(filter, (keys) => blacklist.storedAmong(keys));
     const pageTokens = new PageTokens(await blacklist.secret());
     const position = pageToken === "" ? undefined : pageTokens.open(pageToken, filter);
     const { entries, hasMore, asOf } = await blacklist.list({

@@ -23,7 +23,7 @@ describe("the change log", () => {
     if (place === undefined) return "not kept";
     const found: unknown[] = [];
     for (let at = place; at < log.end; at++) {
-      const one = log.at(at);
+      const one = log.changeNumbered(at);
       if (one === undefined) return "a gap";
       const numbers: number[] = [];
       eachOf(one, ([number = 0], until) => numbers.push(until === 1000 + number ? number : -1));
@@ -34,14 +34,14 @@ describe("the change log", () => {
 
   it("is empty, and has no position, before there is an index", () => {
     change([1], 1);
-    expect([log.isOpen, log.first, log.end, log.at(0), log.after(0), log.after(1)]).to.deep.equal([
-      false,
-      0,
-      0,
-      undefined,
-      undefined,
-      undefined,
-    ]);
+    expect([
+      log.isOpen,
+      log.first,
+      log.end,
+      log.changeNumbered(0),
+      log.positionAfter(0),
+      log.positionAfter(1),
+    ]).to.deep.equal([false, 0, 0, undefined, undefined, undefined]);
   });
 
   it("continues exactly after the reader's revision", () => {
@@ -54,7 +54,7 @@ describe("the change log", () => {
       [[50], 5],
       [[70, 71], 7],
     ];
-    expect([2, 3, 4, 5, 6, 7, 8].map((number) => from(log.after(number)))).to.deep.equal([
+    expect([2, 3, 4, 5, 6, 7, 8].map((number) => from(log.positionAfter(number)))).to.deep.equal([
       "not kept",
       all,
       all.slice(1),
@@ -79,7 +79,7 @@ describe("the change log", () => {
       [[22], 2],
       [[30], undefined],
     ];
-    expect([from(log.after(1)), from(log.after(2))]).to.deep.equal([rest, rest.slice(3)]);
+    expect([from(log.positionAfter(1)), from(log.positionAfter(2))]).to.deep.equal([rest, rest.slice(3)]);
   });
 
   it("logs a revision without entries once, and nothing without entries or a revision", () => {
@@ -89,7 +89,7 @@ describe("the change log", () => {
     change([]);
     change([], 2);
     change([], 2);
-    expect([from(log.after(0)), log.end - log.first]).to.deep.equal([
+    expect([from(log.positionAfter(0)), log.end - log.first]).to.deep.equal([
       [
         [[], 1],
         [[], 2],
@@ -103,7 +103,7 @@ describe("the change log", () => {
     change([10], 1);
     change([20, 21]);
     change([], 2);
-    expect(from(log.after(1))).to.deep.equal([
+    expect(from(log.positionAfter(1))).to.deep.equal([
       [[20, 21], undefined],
       [[], 2],
     ]);
@@ -118,9 +118,16 @@ describe("the change log", () => {
     change([30], 3);
     const closed = [log.isOpen, log.end];
     log.open(5);
-    const opened = [log.isOpen, log.first, log.end, log.epoch !== epoch, log.at(end - 1), log.after(1)];
+    const opened = [
+      log.isOpen,
+      log.first,
+      log.end,
+      log.epoch !== epoch,
+      log.changeNumbered(end - 1),
+      log.positionAfter(1),
+    ];
     change([60], 6);
-    expect([closed, opened, from(log.after(5)), from(log.after(4))]).to.deep.equal([
+    expect([closed, opened, from(log.positionAfter(5)), from(log.positionAfter(4))]).to.deep.equal([
       [false, end],
       [true, end, end, true, undefined, undefined],
       [[[60], 6]],
@@ -134,7 +141,7 @@ describe("the change log", () => {
     log.close();
     log.open(0);
     change([], 1);
-    expect(from(log.after(0))).to.deep.equal([[[], 1]]);
+    expect(from(log.positionAfter(0))).to.deep.equal([[[], 1]]);
   });
 
   it("drops the oldest changes above the maximum, and knows its first revision from then on", () => {
@@ -146,12 +153,12 @@ describe("the change log", () => {
     const { first } = log;
     expect(log.end - first).to.be.at.least((MAX_LOGGED_CHANGES * 3) / 4 - 1);
     // The first change is number 0 and completes revision 1.
-    expect([log.at(first - 1), log.after(first - 1), log.after(first), log.after(first + 5)]).to.deep.equal([
-      undefined,
-      undefined,
-      first,
-      first + 5,
-    ]);
+    expect([
+      log.changeNumbered(first - 1),
+      log.positionAfter(first - 1),
+      log.positionAfter(first),
+      log.positionAfter(first + 5),
+    ]).to.deep.equal([undefined, undefined, first, first + 5]);
     expect((from(first) as unknown[])[0]).to.deep.equal([[first + 1], first + 1]);
   });
 
@@ -164,7 +171,10 @@ describe("the change log", () => {
       expect((log.end - log.first) * EACH).to.be.at.most(MAX_LOGGED_ENTRIES);
     }
     expect((log.end - log.first) * EACH).to.be.at.least((MAX_LOGGED_ENTRIES * 3) / 4 - EACH);
-    expect([log.after(log.first), log.after(log.first - 1)]).to.deep.equal([log.first, undefined]);
+    expect([log.positionAfter(log.first), log.positionAfter(log.first - 1)]).to.deep.equal([
+      log.first,
+      undefined,
+    ]);
   });
 
   it("continues for no reader at a revision whose first part was dropped", () => {
@@ -175,7 +185,11 @@ describe("the change log", () => {
     for (let part = 0; part < 4; part++) change(numbers);
     change([2], 2);
     expect(log.first).to.be.above(1);
-    expect([log.after(0), log.after(1), from(log.after(2))]).to.deep.equal([undefined, undefined, []]);
+    expect([log.positionAfter(0), log.positionAfter(1), from(log.positionAfter(2))]).to.deep.equal([
+      undefined,
+      undefined,
+      [],
+    ]);
   });
 
   describe("merges changes", () => {
@@ -217,11 +231,11 @@ describe("the change log", () => {
       const one = log.merge(0, 2).change;
       const same = log.merge(0, 2).change === one;
       change([30], 3);
-      expect([same, numbersOf(log.merge(0, 3)), log.merge(2, 3).change === log.at(2)]).to.deep.equal([
-        true,
-        [[10, 20, 30], 3, 3],
-        true,
-      ]);
+      expect([
+        same,
+        numbersOf(log.merge(0, 3)),
+        log.merge(2, 3).change === log.changeNumbered(2),
+      ]).to.deep.equal([true, [[10, 20, 30], 3, 3], true]);
     });
   });
 

@@ -121,7 +121,7 @@ describe("Follower", () => {
     it("reaches subscriptions once it has been read: in order, with its revision", async () => {
       const kept = () =>
         Array.from({ length: stage.changeLog.end - stage.changeLog.first }, (_, index) => {
-          const change = stage.changeLog.at(stage.changeLog.first + index);
+          const change = stage.changeLog.changeNumbered(stage.changeLog.first + index);
           return [(change?.until.length ?? 0) / 8, change?.revision?.number];
         });
       const before = kept();

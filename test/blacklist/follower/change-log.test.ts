@@ -13,11 +13,11 @@ describe("Follower", () => {
     /** The number of entries of each change in the log, and the revision that it completes. */
     const kept = () =>
       Array.from({ length: stage.changeLog.end - stage.changeLog.first }, (_, index) => {
-        const change = stage.changeLog.at(stage.changeLog.first + index);
+        const change = stage.changeLog.changeNumbered(stage.changeLog.first + index);
         return [(change?.until.length ?? 0) / 8, change?.revision?.number];
       });
     const resumableFrom = (...numbers: number[]) =>
-      numbers.filter((number) => stage.changeLog.after(number) !== undefined);
+      numbers.filter((number) => stage.changeLog.positionAfter(number) !== undefined);
 
     it("begins with changes from before the index was loaded, so that copies survive a restart of the replica", async () => {
       for (let count = 0; count < 20; count++) stage.store.commit(newEntry(`before-${count}`));
@@ -100,7 +100,7 @@ describe("Follower", () => {
       let seen: number | undefined;
       stage.follower.prove({
         cost: 1,
-        proven: () => (seen = stage.changeLog.at(stage.changeLog.end - 1)?.revision?.number),
+        proven: () => (seen = stage.changeLog.changeNumbered(stage.changeLog.end - 1)?.revision?.number),
         failed: () => {},
       });
       await settle();
