@@ -2,12 +2,12 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 
 interface RepeatedField {
-  /** The number of the field whose nested message has this field. Absent: the message itself has it. */
+  /** The number of the field with the nested message that has this field. Absent: the outer message has this field. */
   readonly within?: number;
   readonly number: number;
 }
 
-/** At most this multiple of the allowed number of elements is scanned, counted in fields of any kind. */
+/** At most this many fields of any kind are scanned for each allowed element. */
 const SCANNED_MULTIPLE = 16;
 
 export type Decode = (bytes: Buffer) => object;
@@ -18,8 +18,8 @@ export function withMaxElements(max: number, field: RepeatedField): (decode: Dec
 }
 
 /**
- * Decodes only messages with at most `max` fields, those of nested messages and the elements of lists and maps included; others are
- * malformed. Building each field takes a microsecond and a hundred bytes, while it may take two bytes on the wire.
+ * Decodes only messages with at most `max` fields, which include those of nested messages and the elements of lists and maps. A message with
+ * more fields is malformed. A field may take two bytes on the wire, and takes a microsecond and a hundred bytes to decode.
  */
 export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) => Decode {
   const type = messageType(desc);
@@ -30,13 +30,13 @@ export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) 
       : decode(bytes);
 }
 
-/** Maximum number of other fields that are kept after the first element above the limit. No request has so many. */
-const MAX_OTHERS = 16;
+/** Maximum number of fields of other kinds that are kept after element `max` + 1. No request has so many. */
+const MAX_OTHER_FIELDS = 16;
 
 /**
- * Removes the elements of the field after the first one above `max` from an encoded message, and what follows the nested message if they are
- * in one. The decoded message still shows that there are too many, and the removed ones are never built. Returns the message unchanged if no
- * more than `max` elements are found, or if it cannot be parsed up to there, so that the decoder reports why.
+ * Removes the elements of the field after element `max` + 1 from an encoded message. If the elements are in a nested message, everything after
+ * the nested message is removed, too. The decoded message still shows that there are too many elements, and the removed elements are never
+ * decoded. Returns the message unchanged if at most `max` elements are found before its end or before an invalid field.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, max: number): Buffer {
   // An element takes at least two bytes.
@@ -73,7 +73,7 @@ function countFields(part: Part, type: MessageType, max: number, depth = 0): num
 /** The decoder refuses messages that are nested more deeply. */
 const MAX_DEPTH = 100;
 
-/** A message type: maps the number of a field to the type of its messages; undefined for a field that holds none. */
+/** A message type: maps the number of a field to the type of its messages; undefined for a field without messages. */
 type MessageType = (number: number) => MessageType | undefined;
 
 /** Evaluated lazily, since types may contain themselves. */
@@ -104,13 +104,13 @@ interface Part {
 interface Scan {
   readonly number: number;
   readonly max: number;
-  /** How many have been found. */
+  /** How many elements have been found. */
   elements: number;
   /** How many fields of any kind have been scanned. */
   fields: number;
 }
 
-/** The part without the excess elements; undefined if none are found. */
+/** The part without the elements after element `max` + 1; undefined if no more than `max` are found. */
 function shortened(part: Part, scan: Scan): Buffer | undefined {
   const { bytes, start } = part;
   const { number, max } = scan;
@@ -119,7 +119,7 @@ function shortened(part: Part, scan: Scan): Buffer | undefined {
   while (scan.fields++ < max * SCANNED_MULTIPLE && field.next()) {
     if (field.number === number) {
       if (++scan.elements === max + 1) kept.push(bytes.subarray(start, field.end));
-    } else if (scan.elements > max && kept.length <= MAX_OTHERS) {
+    } else if (scan.elements > max && kept.length <= MAX_OTHER_FIELDS) {
       kept.push(bytes.subarray(field.tag, field.end));
     }
   }
@@ -127,8 +127,8 @@ function shortened(part: Part, scan: Scan): Buffer | undefined {
 }
 
 /**
- * Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. The public properties describe the
- * current field: an object for each field would have to be allocated.
+ * Steps through the fields of an encoded message in order, up to the first invalid field. The public properties describe the current field, so
+ * that no object has to be allocated for each field.
  */
 class Fields {
   readonly #bytes: Buffer;
@@ -139,7 +139,7 @@ class Fields {
   number = 0;
   /** The offset of the field's tag. */
   tag = 0;
-  /** The offset of its content if it is length-delimited; otherwise -1. */
+  /** The offset of the field's content if the field is length-delimited; otherwise -1. */
   start = -1;
   /** The offset after the field. */
   end: number;
@@ -150,7 +150,7 @@ class Fields {
     this.end = start;
   }
 
-  /** Moves to the next field; false if there is none. */
+  /** Moves to the next field. False at the end of the message, or if the next field is invalid. */
   next(): boolean {
     this.tag = this.end;
     const content = this.#varint(this.tag);
@@ -167,21 +167,24 @@ class Fields {
       case 0:
         return this.#varint(at);
       case 1:
-        return at + 8;
+        return this.#within(at + 8);
       case 2: {
         this.start = this.#varint(at);
-        const end = this.start + this.#value;
-        return this.start < 0 || end > this.#last ? -1 : end;
+        return this.start < 0 ? -1 : this.#within(this.start + this.#value);
       }
       case 5:
-        return at + 4;
+        return this.#within(at + 4);
       default:
-        // Groups, which no message here has.
+        // A group: no message of this service has groups.
         return -1;
     }
   }
 
-  /** Reads the varint at this offset. Returns the offset after it; -1 if there is none. */
+  #within(end: number): number {
+    return end > this.#last ? -1 : end;
+  }
+
+  /** Reads the varint at the offset `from`. Returns the offset after the varint; -1 if it is invalid. */
   #varint(from: number): number {
     let scale = 1;
     this.#value = 0;

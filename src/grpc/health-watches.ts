@@ -14,9 +14,9 @@ export interface HealthWatchesSetup {
 }
 
 /**
- * The open streams of health's Watch, bounded in total and per connection. When the total is reached, a new stream evicts one on an
- * unauthenticated connection, so that unauthenticated peers cannot keep gateways from watching. If there is none, it evicts one of the
- * known caller with the most streams, unless the new stream's caller would then have more than that caller.
+ * The open streams of health's Watch, bounded in total and per connection. When the total is reached, a new stream evicts a stream of an
+ * unauthenticated connection, so that unauthenticated peers cannot keep gateways from watching. If there is no such stream, the new stream
+ * evicts a stream of the known caller with the most streams, unless the new stream's caller would then have more streams than that caller.
  */
 export class HealthWatches {
   readonly #setup: HealthWatchesSetup;
@@ -34,7 +34,7 @@ export class HealthWatches {
     return this.#size;
   }
 
-  /** Opens a stream that sends the result of `status` now and, on {@link update}, if it has changed. */
+  /** Opens a stream that sends the result of `status` now and, at each {@link update}, if the result has changed. */
   open(call: Call, status: () => ServingStatus): void {
     const { clock, disconnect } = this.#setup;
     const peer = call.getPeer();
@@ -69,7 +69,7 @@ export class HealthWatches {
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.end();
   }
 
-  /** Why the connection may not open another stream; undefined if it may. Evicts another stream if necessary. */
+  /** Why the connection may not open another stream; undefined if it is allowed. Evicts another stream if necessary. */
   #refusal(peer: string, peerWatches: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
     if (peerWatches.size >= MAX_CONNECTION_HEALTH_WATCHES)
@@ -79,7 +79,7 @@ export class HealthWatches {
     return "too many streams of Watch are open";
   }
 
-  /** Ends the oldest stream of the unauthenticated connection with the most streams. */
+  /** Ends the oldest stream of the unauthenticated connection with the most streams. False if there is no such stream. */
   #evictUnauthenticated(): boolean {
     let largest: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
@@ -92,7 +92,7 @@ export class HealthWatches {
 
   /**
    * Ends the newest stream of the known caller with the most streams, unless the caller of the connection `newcomer` would then have more
-   * than that caller.
+   * streams than that caller. False if no stream was ended.
    */
   #evictAuthenticated(newcomer: string): boolean {
     const own = this.#ownerOf(newcomer);

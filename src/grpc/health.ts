@@ -10,7 +10,7 @@ import { MALFORMED, serviceDefinition } from "../protobuf/service-definition.ts"
 import type { Serving } from "../serving.ts";
 import { HealthWatches, type HealthWatchesSetup } from "./health-watches.ts";
 
-/** Suffix of a service's name for the status of its positives: whether known blacklisted tokens are answered as such. */
+/** Suffix of a service's name for the status of its positives: whether BLACKLISTED is returned for known blacklisted tokens. */
 const POSITIVES = "/positives";
 
 interface Setup extends HealthWatchesSetup {
@@ -40,7 +40,7 @@ export class Health {
     return this.#watches.size;
   }
 
-  /** Reports what the service can serve now. */
+  /** Sets what the service can serve now, as health checks report it. */
   set(serving: Serving): void {
     for (const name of this.#statuses.keys()) {
       const isEnough = name.endsWith(POSITIVES) ? serving !== "nothing" : serving === "everything";
@@ -95,7 +95,7 @@ export class Health {
   }
 }
 
-/** Not a closure, since that would retain the request. */
+/** A separate function, since a closure would keep the request in memory. */
 function unknownStatus(): ServingStatus {
   return ServingStatus.SERVICE_UNKNOWN;
 }

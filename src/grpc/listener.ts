@@ -10,7 +10,7 @@ export interface Listener {
   readonly address: HostPort;
   /** Accepts no more connections. Resolves when the last one has closed. */
   stop(): Promise<void>;
-  /** Destroys all open connections or, given a peer as grpc-js names it, only that peer's. */
+  /** Destroys the connection whose {@link peerName} is `peer`; without `peer`, all open connections. */
   disconnect(peer?: string): void;
 }
 

@@ -15,8 +15,8 @@ export interface PagePosition {
 const MAC_BYTES = 16;
 
 /**
- * Page tokens: a position with a MAC over it and the filter. The key is derived from the secret that all replicas share, so that each replica
- * accepts the tokens of the others and only replicas can create them.
+ * Page tokens: a position, with a MAC over the position and the filter. The key is derived from the secret that all replicas share, so that each
+ * replica accepts the page tokens of all replicas, and only replicas can create page tokens.
  */
 export class PageTokens {
   readonly #key: Buffer;
@@ -31,7 +31,7 @@ export class PageTokens {
     return Buffer.concat([this.#mac(payload, filter), payload]).toString("base64url");
   }
 
-  /** Throws INVALID_REQUEST for a token that `seal` did not create for the same filter. */
+  /** The position in a page token. Throws INVALID_REQUEST unless `seal` created the page token for the same filter. */
   open(token: string, filter: ListFilter): PagePosition {
     const bytes = token.length <= MAX_PAGE_TOKEN_BYTES ? Buffer.from(token, "base64url") : Buffer.alloc(0);
     const mac = bytes.subarray(0, MAC_BYTES);

@@ -4,17 +4,17 @@ import type { Server, ServiceDefinition } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 
-/** Adds server reflection, so that tools such as grpcurl can list `services`, health and reflection itself. */
+/** Adds server reflection, so that tools such as grpcurl can describe `services`, health and reflection itself. */
 export function addReflection(server: Pick<Server, "addService">, services: readonly DescService[]): void {
   const files = new Map<string, Buffer>();
   for (const { file } of [...services, Health]) collect(file, files);
-  const offered = [...files.values(), ...reflectionItself().flatMap(filesOf)];
-  new ReflectionService({ offered: { fileDescriptorProtos: offered } } as never).addToServer(
+  const descriptors = [...files.values(), ...reflectionItself().flatMap(filesOf)];
+  new ReflectionService({ offered: { fileDescriptorProtos: descriptors } } as never).addToServer(
     server as Server,
   );
 }
 
-/** Adds the encoded descriptors of a proto file and of those that it imports, by name. */
+/** Adds the encoded descriptors of a proto file and of its imports to the map `into`, by file name. */
 function collect(file: DescFile, into: Map<string, Buffer>): void {
   if (into.has(file.proto.name)) return;
   for (const dependency of file.dependencies) collect(dependency, into);

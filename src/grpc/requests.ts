@@ -45,9 +45,9 @@ import { Violations } from "./violations.ts";
 
 /** The rules for the tokens of a Blacklist request. */
 interface TokenRules {
-  /** Called with the number of tokens before any is verified, since verification is expensive. If it throws, none is verified. */
+  /** Charges the caller's quota. Called before raw tokens are verified, since verification is expensive. If it throws, none is verified. */
   charge(tokens: number): Promise<void>;
-  /** Identifies raw tokens, in the same order, with an InvalidTokenError in place of each that is not accepted. */
+  /** Verifies raw tokens. The result is in the same order, with an InvalidTokenError for each token that is not accepted. */
   identify(tokens: readonly string[]): Promise<readonly (VerifiedToken | InvalidTokenError)[]>;
   /** Whether an entry with this expiry would have no effect any more, leeway included. */
   isPast(expiresAt: EpochMs): boolean;
@@ -147,7 +147,7 @@ function readToken(
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isExpired: false };
 }
 
-/** Zero if there is a violation. */
+/** The expiry, in milliseconds since 1970; meaningless if a violation is added. */
 function readExpiry(
   expiresAt: TokenToBlacklist["expiresAt"],
   path: string,
@@ -178,7 +178,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   return { tokens: jtis as Jti[], freshness: wanted };
 }
 
-/** The timeout of a question on a stream in milliseconds. Throws INVALID_REQUEST if it or the question's metadata is invalid. */
+/** The timeout of a question on a stream, in milliseconds. Throws INVALID_REQUEST if the timeout or the question's metadata is invalid. */
 export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): number {
   if (timeout === undefined && metadata === undefined) return DEFAULT_DEADLINE_MS;
   const violations = new Violations();
@@ -237,8 +237,8 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
 }
 
 /**
- * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Those that older versions have stored as
- * jtis are accepted: `stored` returns which of the given keys have entries.
+ * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Raw tokens that are stored as jtis, by an
+ * older version or by an import, are accepted: `stored` returns which of the given keys have entries.
  */
 export async function checkFilterTokens(
   { keys = [] }: ListFilter,

@@ -13,7 +13,7 @@ import { type Reason, ServiceError, type Violation } from "../errors.ts";
 /** `google.rpc.ErrorInfo.domain` of every error of this service. */
 const DOMAIN = "tokenblacklist";
 
-/** Maps each reason to its gRPC code and, where a retry may soon succeed, to the time to wait before it. The only such table. */
+/** Maps each reason to its gRPC code and, where a retry can soon succeed, to the time to wait before the retry. */
 const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
   UNAUTHENTICATED: { code: status.UNAUTHENTICATED },
@@ -24,7 +24,7 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   // Another replica can take the call at once.
   DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
   REVISION_LOST: { code: status.FAILED_PRECONDITION },
-  // A default: the error itself has the time that the caller's quota requires.
+  // Only used if the error itself does not have the time that the caller's quota requires.
   QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
   // Compressed requests are refused: a bound on their bytes would not bound what they decompress to.
@@ -82,7 +82,7 @@ function bounded(
   const kept: MessageInitShape<typeof BadRequest_FieldViolationSchema>[] = [];
   let bytes = 0;
   for (const { field, description, reason = "" } of violations) {
-    // Ten bytes are tags and lengths.
+    // Ten bytes for tags and lengths.
     bytes += field.length + description.length + reason.length + 10;
     if (bytes > MAX_VIOLATION_BYTES) {
       kept.push({

@@ -71,7 +71,7 @@ export class TlsConnections {
     this.#server.emit("connection", socket);
   }
 
-  /** Passes on a connection that has completed TLS, unless it is of no use or its client's certificate is invalid. */
+  /** Passes on a connection that has completed TLS, unless it does not use HTTP/2 or its client's certificate is invalid. */
   #secured(socket: TLSSocket): void {
     const { certificateAuthenticator, onConnection } = this.#setup;
     // A client without HTTP/2 cannot use the service.
@@ -89,7 +89,7 @@ export class TlsConnections {
       socket.destroy();
       return;
     }
-    // Each call reads the certificate, which cannot change: parsing it again would take longer than a check.
+    // Each call reads the certificate, which cannot change. Parsing it for each call would take longer than a check.
     socket.getPeerCertificate = (() => certificate) as TLSSocket["getPeerCertificate"];
     if (!isPresented || certificateAuthenticator === undefined) {
       onConnection(socket);
@@ -113,7 +113,7 @@ export class TlsConnections {
   /** Verifies all certificates again, since authorities or revocation lists have changed, or lists have expired. */
   #verifyAgain(): void {
     const { tls, certificateAuthenticator } = this.#setup;
-    /** The problem of each chain, if any: clients open several connections with one certificate. */
+    /** The problem of each chain, or undefined, so that a chain is verified once for all connections of a client. */
     const problems = new Map<string, string | undefined>();
     const refused: PeerCertificate[] = [];
     const verify = (socket: TLSSocket, certificate: PeerCertificate) => {
@@ -146,7 +146,7 @@ export class TlsConnections {
   }
 }
 
-/** Logs a refusal. Sampled, since a peer needs no credential to be refused. */
+/** Logs a refusal. The lines are sampled, since any peer can cause refusals without a credential. */
 export function logRefused(
   { log, sampling }: Pick<TlsSetup, "log" | "sampling">,
   level: "debug" | "warn",

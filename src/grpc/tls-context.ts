@@ -27,7 +27,7 @@ type FileGroup = "server" | "clients";
 interface Changes {
   /** Called with the new options for future connections. */
   apply(context: SecureContextOptions): void;
-  /** Called when client certificates that were accepted before may no longer be. */
+  /** Called when client certificates that were accepted before are possibly no longer accepted. */
   onTrustChange(): void;
 }
 
@@ -41,7 +41,7 @@ export class TlsContext {
   #clientTexts = "";
   /** Whether the revocation lists were valid at the last reload. */
   #isListCurrent: boolean;
-  /** By group of files, why the latest version is not used; only groups with a problem. */
+  /** Why the latest version of a group of files is not used. Groups without a problem are absent. */
   readonly #problems = new Map<FileGroup, string>();
   /** When the trust in clients last changed, by the monotonic clock. */
   #changedAt = Number.NEGATIVE_INFINITY;
@@ -82,7 +82,7 @@ export class TlsContext {
     return validityOfChain(this.#identity.cert);
   }
 
-  /** Validity of the authorities that sign clients' certificates; undefined if none are requested. */
+  /** Validity of the authorities that sign clients' certificates; undefined if clients are not asked for certificates. */
   get clientCaValidity(): Validity | undefined {
     return this.#clients && validityOfAuthorities(this.#clients.ca);
   }
@@ -101,13 +101,13 @@ export class TlsContext {
     return this.#options.clock.monotonic() - this.#changedAt <= READY_MS;
   }
 
-  /** For each group of files, whether the latest version was rejected, so that the previous one is still in use. */
+  /** For each group of files, whether the latest version was rejected, so that the previous version is still in use. */
   get rejected(): Readonly<Record<string, boolean>> {
     const rejected = (group: FileGroup) => this.#problems.has(group);
     return { server: rejected("server"), ...(this.#clients && { clients: rejected("clients") }) };
   }
 
-  /** Why the client's certificate at the beginning of `chain` would be rejected now; undefined if it would be accepted. */
+  /** Why the client's certificate, the first of `chain`, is not accepted at present; undefined if it is accepted. */
   whyRejected(chain: readonly Buffer[]): string | undefined {
     return this.#clients?.whyRejected(
       chain.map((der) => new X509Certificate(der)),
@@ -116,8 +116,8 @@ export class TlsContext {
   }
 
   /**
-   * Reads the files periodically and applies changes. Watching the files would not do: when a symbolic link to their folder is replaced, as
-   * Kubernetes does, there is no event for a file.
+   * Reads the files periodically and applies changes. File system events would not suffice: when Kubernetes replaces the symbolic link to the
+   * folder of the files, there is no event for a file.
    */
   watch(changes: Changes): void {
     this.#cancel = this.#options.clock.schedule(TLS_RELOAD_MS, () => {
@@ -144,8 +144,8 @@ export class TlsContext {
   }
 
   /**
-   * Runs `replace`, which returns whether it has found a change and put it into use. If it throws, the previous files stay in use. Each group
-   * is separate, so that an unusable server certificate does not delay the rejection of revoked clients.
+   * Runs `replace`, which returns whether it has put changed files into use. If `replace` throws, the previous files stay in use. The groups are
+   * separate, so that an unusable server certificate does not delay the rejection of revoked clients.
    */
   #attempt(group: FileGroup, replace: () => boolean): boolean {
     try {
@@ -168,7 +168,7 @@ export class TlsContext {
     const next = readIdentity(this.#options.files);
     if (next.cert === this.#identity.cert && next.key === this.#identity.key) return false;
     checkTlsFiles(next);
-    // A valid certificate is not replaced with an invalid one, which may become valid by a later reload.
+    // A valid certificate is not replaced with an invalid certificate, which may become valid by a later reload.
     const now = this.#options.clock.now();
     const validity = validityOfChain(next.cert);
     if (!isValid(validity, now) && isValid(this.validity, now)) {

@@ -6,7 +6,7 @@ import { MAX_BATCH } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { isRawToken } from "../raw-token.ts";
 
-/** Collects the violations of a request, so that its caller learns of all of them at once. */
+/** Collects the violations of a request, so that its error has all of them. */
 export class Violations {
   #found: Violation[] = [];
 
@@ -14,12 +14,12 @@ export class Violations {
     this.#found.push({ field, description, ...(reason === undefined ? {} : { reason }) });
   }
 
-  /** As {@link check}, for a field that holds `jti`. */
+  /** Like {@link check}, for a field with the value `jti`. */
   checkJti(field: string, jti: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem, isRawToken(jti) ? "RAW_TOKEN" : undefined);
   }
 
-  /** Adds the violation `problem` of a field, if there is one. */
+  /** Adds a violation of `field` with the description `problem`. No effect if `problem` is undefined. */
   check(field: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem);
   }
@@ -27,7 +27,7 @@ export class Violations {
   /** Checks the number of elements of a repeated field. */
   checkBatch(field: string, length: number): void {
     if (length < 1) this.add(field, `must hold 1 to ${MAX_BATCH}, not 0`);
-    // Elements after the first one above the limit are not decoded, so their number is unknown.
+    // At most one element above the limit is decoded, so the number of elements is unknown.
     if (length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not more`);
   }
 
@@ -37,7 +37,7 @@ export class Violations {
     for (let index = 0; index < end; index++) {
       const jti = jtis[index] as string;
       const problem = problemOf(jti);
-      // Most jtis have none: build no path for them.
+      // Most jtis have no problem: build no path for them.
       if (problem !== undefined) this.checkJti(`${field}[${index}]`, jti, problem);
     }
   }
@@ -53,7 +53,7 @@ export class Violations {
     }
   }
 
-  /** The time, if it is given and valid. */
+  /** The time; undefined if it is absent or invalid. Adds a violation if it is invalid. */
   time(field: string, timestamp: Timestamp | undefined): EpochMs | undefined {
     return timestamp === undefined ? undefined : this.attempt(field, () => fromTimestamp(timestamp));
   }

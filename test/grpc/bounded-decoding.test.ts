@@ -72,6 +72,24 @@ describe("a message with repeated fields", () => {
     );
   });
 
+  it("is not read beyond the nested message for a last field that is truncated", () => {
+    const head = Buffer.from([QUESTIONS_JTIS.within * 8 + 2]);
+    const element = [JTIS.number * 8 + 2, 0];
+    for (const [wireType, size] of [
+      [1, 8],
+      [5, 4],
+    ] as const) {
+      const nested = [...Array(MOST + 2).fill(element), 15 * 8 + wireType].flat();
+      const bytes = Buffer.concat([head, Buffer.from([nested.length, ...nested]), Buffer.alloc(size)]);
+      const kept = Array(MOST + 1)
+        .fill(element)
+        .flat();
+      expect(withoutExcess(bytes, QUESTIONS_JTIS, MOST)).to.deep.equal(
+        Buffer.concat([head, Buffer.from([kept.length, ...kept])]),
+      );
+    }
+  });
+
   it("with two million empty tokens is shortened in milliseconds, and decoded to 1,001", () => {
     const bytes = Buffer.alloc(4 * 1024 * 1024);
     for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x0a;
