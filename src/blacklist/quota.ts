@@ -34,10 +34,10 @@ interface Options {
    */
   readonly waitsForCount: boolean;
   /** Entries of all callers, or somewhat more; undefined if unknown. While they are within one quota, no caller's entries are counted. */
-  readonly total: () => number | undefined;
+  readonly totalEntries: () => number | undefined;
   readonly clock: Clock;
   /** Counts a caller's entries in the database, up to `limit`. */
-  readonly count: (revokedBy: string, limit: number) => Promise<number>;
+  readonly countEntries: (revokedBy: string, limit: number) => Promise<number>;
 }
 
 /** Gives back all reserved rows but those that became entries. */
@@ -80,12 +80,12 @@ export class Quota {
   async reserve(caller: string, rows: number): Promise<Settle> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
-    const { maxRows, waitsForCount, total } = this.#options;
+    const { maxRows, waitsForCount, totalEntries } = this.#options;
     if (maxRows === 0) return () => {};
     if (!this.#isTotalWithinQuota(account, rows)) {
       if (waitsForCount) await this.#recount(caller, account);
       // Without an index there is no memory to protect, and counting would burden the database.
-      else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
+      else if (totalEntries() !== undefined) void this.#recount(caller, account).catch(() => {});
       const isCounted = account.countedAt > Number.NEGATIVE_INFINITY;
       if (isCounted && account.rows + account.reserved + rows > maxRows) {
         throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${maxRows} entries`, {
@@ -102,13 +102,13 @@ export class Quota {
 
   /** Whether the caller would be within its quota even if all existing entries were its own. */
   #isTotalWithinQuota({ reserved }: Account, rows: number): boolean {
-    const total = this.#options.total();
+    const total = this.#options.totalEntries();
     return total !== undefined && total + reserved + rows <= this.#options.maxRows;
   }
 
   /** The largest share of its quota that any caller has used, from 0 to 1; undefined for a limit that is not set. */
   get used(): { readonly rows: number | undefined; readonly rowsPerSecond: number | undefined } {
-    const { maxRows, rowsPerSecond, total, clock } = this.#options;
+    const { maxRows, rowsPerSecond, totalEntries, clock } = this.#options;
     let mostRows = 0;
     let mostSpent = 0;
     const now = clock.monotonic();
@@ -116,7 +116,7 @@ export class Quota {
       mostRows = Math.max(mostRows, account.rows + account.reserved);
       mostSpent = Math.max(mostSpent, 1 - this.#availableAt(now, account) / this.#burst);
     }
-    const all = total();
+    const all = totalEntries();
     // While the total is within one quota, no caller's entries are counted, and no caller has more than the total.
     if (all !== undefined && all <= maxRows) mostRows = all;
     return {
@@ -185,10 +185,10 @@ export class Quota {
   }
 
   async #count(caller: string, account: Account): Promise<void> {
-    const { clock, count, maxRows } = this.#options;
+    const { clock, countEntries, maxRows } = this.#options;
     const now = clock.monotonic();
     const before = account.rows;
-    const counted = await count(caller, maxRows + 1);
+    const counted = await countEntries(caller, maxRows + 1);
     // Entries added meanwhile may be in the count already: overcounting is safer than undercounting.
     account.rows = counted + account.rows - before;
     account.countedAt = now;

@@ -116,9 +116,9 @@ function quotaOf(
     maxRows,
     rowsPerSecond: quota.rowsPerSecond,
     waitsForCount: quota.rows !== undefined,
-    total: () => (follower?.isComplete ? follower.entries.size : undefined),
+    totalEntries: () => (follower?.isComplete ? follower.entries.size : undefined),
     clock,
-    count: (revokedBy, limit) =>
+    countEntries: (revokedBy, limit) =>
       store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
   });
 }

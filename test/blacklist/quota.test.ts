@@ -20,14 +20,14 @@ describe("Quota", () => {
     counts = [];
   });
 
-  const UNKNOWN = { waitsForCount: true, total: () => undefined };
+  const UNKNOWN = { waitsForCount: true, totalEntries: () => undefined };
 
   function limit(rowsPerSecond: number, maxRows: number): void {
     const count = async (caller: string, most: number) => {
       counts.push({ caller, limit: most });
       return Math.min(stored.get(caller) ?? 0, most);
     };
-    quota = new Quota({ ...UNKNOWN, rowsPerSecond, maxRows, clock, count });
+    quota = new Quota({ ...UNKNOWN, rowsPerSecond, maxRows, clock, countEntries: count });
   }
 
   /** Blacklists this many tokens, each of which becomes an entry. */
@@ -222,7 +222,7 @@ describe("Quota", () => {
     it("accepts no request while entries are being counted, for the first time or again", async () => {
       let answer = (_: number) => {};
       const count = () => new Promise<number>((resolve) => (answer = resolve));
-      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, countEntries: count });
       for (let round = 0; round < 2; round++) {
         const asked = [quota.reserve("alice", 1), quota.reserve("alice", 1)];
         let answered = 0;
@@ -252,7 +252,7 @@ describe("Quota", () => {
         new Promise<number>((resolve) => {
           answer = resolve;
         });
-      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, countEntries: count });
       const first = quota.reserve("alice", 60);
       answer(0);
       const settle = await first;
@@ -272,7 +272,7 @@ describe("Quota", () => {
         if (fails) throw away;
         return stored.get(caller) ?? 0;
       };
-      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: 100, clock, countEntries: count });
       expect(await Promise.all([rejection(add(1)), rejection(add(1)), rejection(add(100))])).to.deep.equal([
         away,
         away,
@@ -304,7 +304,13 @@ describe("Quota", () => {
             const seen = entries;
             return new Promise<number>((resolve) => answers.push(() => resolve(seen)));
           };
-          const quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, maxRows: LIMIT, clock, count });
+          const quota = new Quota({
+            ...UNKNOWN,
+            rowsPerSecond: 0,
+            maxRows: LIMIT,
+            clock,
+            countEntries: count,
+          });
           const reserved: { rows: number; settle: (created: number) => void }[] = [];
           const written: typeof reserved = [];
           for (const next of steps) {
@@ -348,7 +354,14 @@ describe("Quota", () => {
           counts.push({ caller, limit: 101 });
           answers.push((error) => (error === undefined ? resolve(stored.get(caller) ?? 0) : reject(error)));
         });
-      quota = new Quota({ rowsPerSecond: 0, maxRows: 100, clock, count, waitsForCount, total: () => total });
+      quota = new Quota({
+        rowsPerSecond: 0,
+        maxRows: 100,
+        clock,
+        countEntries: count,
+        waitsForCount,
+        totalEntries: () => total,
+      });
     }
 
     it("counts nothing while the total number of entries leaves room", async () => {
