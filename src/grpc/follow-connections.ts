@@ -98,15 +98,19 @@ export function followConnections(
           stream.once("trailers", closeAsFlooding);
         }
         if (!largeHeaders.admit(stream, headers, length, connection)) return;
+        const { authorization } = headers;
         if (
           reader?.hasManyLateMessages &&
           reader.caller !== undefined &&
+          // With another credential, the call may be of another caller, behind a proxy.
+          reader.authorization === authorization &&
           !hasRoomFor(String(headers[":path"]), reader.caller)
         ) {
           refuse(stream);
           reader.pauseAfterRefusal();
           return;
         }
+        if (reader !== undefined) reader.authorization ??= authorization;
         const calls = isAuthenticated ? authenticatedCalls : unauthenticatedCalls;
         calls.add(reader ?? NEVER_PAUSED, stream, headers);
       },

@@ -259,7 +259,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     }
     stream?.on("data", this.#count);
     this.#isPassedOn = true;
-    if (createAdmission !== undefined) this.reader?.callOf(this.owner);
+    if (this.#occupiesRoom) this.reader?.callOf(this.owner);
     this.#listener?.onReceiveMetadata(this.metadata);
   }
 
@@ -279,6 +279,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
+    this.reader?.requestCompleted();
     // If the call has ended, grpc-js would still run its handler, which would never be told of the end. If the connection is lost, Node.js ends
     // the bodies of all its calls, possibly hundreds, as if the client had half-closed them, although they cannot be answered any more.
     const isLost = internalsOfCall(this.#call).stream?.aborted === true;
@@ -321,6 +322,8 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#release();
+    // The listener of a unary call holds the decoded message, and would hold it until the stream is closed. Its handler has not been called.
+    if (this.#occupiesRoom && !this.#isHalfClosed) this.#listener = undefined;
     this.#call.sendStatus(refusal);
   }
 
@@ -395,7 +398,8 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
 
   needRoom(): void {
     this.#isWithoutRoom = false;
-    if (this.#makeRoomFor(WAITING_CALL_BYTES)) return;
+    const { waiting } = this.#calls;
+    if (this.#makeRoomFor(WAITING_CALL_BYTES, () => waiting.endLongestForNew(this.owner, this))) return;
     this.failForRoom();
     // Behind a proxy, the next calls may be of another caller.
     if (this.reader?.caller !== undefined) this.reader.refusedForRoom();
@@ -407,10 +411,10 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   }
 
   /** Like {@link #takeFor}, but ends waiting calls of the caller if necessary: no more than {@link FairCapacity} needs to have `bytes` free. */
-  #makeRoomFor(bytes: number): boolean {
+  #makeRoomFor(bytes: number, endLongest = () => this.#calls.waiting.endLongest(this.owner, this)): boolean {
     for (let ended = 0; !this.#takeFor(bytes); ended += WAITING_CALL_BYTES) {
       // A caller may have no more of the second half than is free. So where ended calls free common room, up to twice `bytes` are needed.
-      if (ended >= 2 * bytes || !this.#calls.waiting.endLongest(this.owner, this)) return false;
+      if (ended >= 2 * bytes || !endLongest()) return false;
     }
     return true;
   }

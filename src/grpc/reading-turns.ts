@@ -188,6 +188,8 @@ export class Reader implements PausableConnection {
   /** The first caller on the connection. */
   #caller: string | undefined;
   #hasSeveralCallers = false;
+  /** The `authorization` header of the first call that was passed on. */
+  authorization: string | undefined;
   /** Number of turns that the connection has had. */
   turnCount = 0;
   /** Number of calls begun in this turn of the event loop. */
@@ -273,6 +275,11 @@ export class Reader implements PausableConnection {
     this.#refusedForRoom++;
     if (this.hasManyLateMessages) this.pauseAfterRefusal();
     else if (this.#turns === undefined) this.#readIn(this.#setup.turns.authenticated);
+  }
+
+  /** To be called when a call has sent its complete request. It makes up for one that was refused: the client does complete its requests. */
+  requestCompleted(): void {
+    if (this.#refusedForRoom > 0) this.#refusedForRoom--;
   }
 
   /** Stops reading for REFUSAL_PAUSE_MS after a call was refused for lack of room, since the next calls would be refused as well. */

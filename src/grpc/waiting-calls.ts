@@ -3,7 +3,7 @@ import { LATE_MESSAGE_MS, MAX_RECEIVE_MS, MAX_UNFINISHED_BYTES } from "../limits
 import type { Clock } from "../time/clock.ts";
 import type { Reader } from "./reading-turns.ts";
 
-/** How many waiting calls are ended for other calls in LATE_MESSAGE_MS: ending a call costs about as much as serving one. */
+/** How many waiting calls of a caller end for its new calls in LATE_MESSAGE_MS: ending a call costs about as much as serving one. */
 const MAX_ENDINGS = 16;
 /** A caller with more than this of the second half of the room is one that holds much of the room. */
 const MUCH_ROOM_BYTES = MAX_UNFINISHED_BYTES / 8;
@@ -55,8 +55,8 @@ export class WaitingCalls {
   #hasTimer = false;
   /** Calls that were added without room in this turn of the event loop. */
   #withoutRoom: WaitingCall[] = [];
-  /** How many calls may still be ended for others in this interval of LATE_MESSAGE_MS. */
-  #endingsLeft = MAX_ENDINGS;
+  /** How many calls have been ended for new ones in this interval of LATE_MESSAGE_MS, by the caller. */
+  readonly #endings = new Map<string, number>();
 
   constructor(clock: Clock, room: FairCapacity) {
     this.#clock = clock;
@@ -105,24 +105,26 @@ export class WaitingCalls {
   }
 
   /**
-   * Ends the call of `owner`, other than `except`, that has waited longest of those that can make room. False if there is no such call, or if
-   * MAX_ENDINGS calls were ended just now. Clients send a small message with the headers, so a call that still waits when another call needs
-   * room is likely abandoned.
+   * Ends the call of `owner`, other than `except`, that has waited longest of those that can make room. False if there is no such call. Clients
+   * send a small message with the headers, so a call that still waits when another call needs room is likely abandoned.
    */
   endLongest(owner: string, except: WaitingCall): boolean {
-    if (this.#endingsLeft === 0) return false;
     for (let call = this.#first; call !== undefined; call = call.after) {
       if (call === except || !call.canMakeRoom || call.owner !== owner) continue;
-      if (this.#endingsLeft-- === MAX_ENDINGS) {
-        this.#clock.schedule(LATE_MESSAGE_MS, () => {
-          this.#endingsLeft = MAX_ENDINGS;
-        });
-      }
       this.remove(call);
       call.failForRoom();
       return true;
     }
     return false;
+  }
+
+  /** As {@link endLongest}, for a new call. False if MAX_ENDINGS calls of `owner` were ended so just now. */
+  endLongestForNew(owner: string, except: WaitingCall): boolean {
+    const endings = this.#endings.get(owner) ?? 0;
+    if (endings >= MAX_ENDINGS || !this.endLongest(owner, except)) return false;
+    if (this.#endings.size === 0) this.#clock.schedule(LATE_MESSAGE_MS, () => this.#endings.clear());
+    this.#endings.set(owner, endings + 1);
+    return true;
   }
 
   /** Sets one timer for all calls, since thousands of calls begin and end before it fires. */

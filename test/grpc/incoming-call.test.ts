@@ -269,6 +269,12 @@ describe("a call before its message has arrived", () => {
       expect(calls[0]?.code).to.equal("RESOURCE_EXHAUSTED");
       // They occupy no room, so that their end would give none.
       expect(others.map(isOpen)).to.deep.equal([true, true]);
+      // A large message takes the room of many; this one is refused for its content.
+      const large = await http2.send(
+        "/tokenblacklist.v1.TokenBlacklist/Blacklist",
+        framed(Buffer.alloc(300_000, Buffer.of(0x7a, 0))),
+      );
+      expect(large.code).to.equal("INVALID_ARGUMENT");
       // A new one takes the room of the longest wait.
       const open = calls.filter(isOpen);
       const newest = new OpenCall(http2, "Blacklist");

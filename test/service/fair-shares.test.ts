@@ -8,8 +8,10 @@ import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { DEFAULT_STREAMS_PER_CALLER } from "../../src/config/security.ts";
 import { rawTokens } from "../attacks/raw-tokens.ts";
 import { watchStreams } from "../attacks/watch-streams.ts";
+import { framed, Http2Connection } from "../support/http2-call.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { livezDuring } from "../support/livez.ts";
+import { methodPath } from "../support/raw-channel.ts";
 import { scrape } from "../support/scrape.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
@@ -134,6 +136,45 @@ describe("a caller that uses all capacity", () => {
     } finally {
       greedy.close();
       other.close();
+    }
+  });
+
+  it("is not mistaken for another caller on the same connection, as behind a proxy", async () => {
+    const { address } = await serve();
+    const [greedy, other] = [await credential("greedy"), await credential("other")];
+    const connections = await Promise.all(Array.from({ length: 21 }, () => Http2Connection.open(address)));
+    const [proxy, ...rest] = connections as [Http2Connection, ...Http2Connection[]];
+    const check = (authorization: string) =>
+      proxy.send(methodPath("IsBlacklisted"), framed(Buffer.of(10, 1, 97)), { authorization });
+    const leaveOpen = ({ session }: Http2Connection) =>
+      session
+        .request({
+          ":method": "POST",
+          ":path": methodPath("Blacklist"),
+          "content-type": "application/grpc",
+          te: "trailers",
+          authorization: greedy,
+        })
+        .on("error", () => {});
+    try {
+      expect((await check(greedy)).code).to.equal("OK");
+      // They take all the room that one caller may have.
+      for (const connection of rest) {
+        await connection.send(methodPath("IsBlacklisted"), framed(Buffer.of(10, 1, 97)), {
+          authorization: greedy,
+        });
+        for (let calls = 0; calls < 90; calls++) leaveOpen(connection);
+      }
+      await until(
+        async () => {
+          for (let calls = 0; calls < 10; calls++) leaveOpen(proxy);
+          return (await check(greedy)).code === undefined;
+        },
+        { withinMs: 8000, what: "the greedy caller's checks are refused" },
+      );
+      expect((await check(other)).code).to.equal("OK");
+    } finally {
+      for (const connection of connections) await connection.close();
     }
   });
 
