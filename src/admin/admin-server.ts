@@ -20,13 +20,13 @@ interface AdminSetup {
   readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
-  /** Further lines of `/readyz` for operators, such as about certificates. They do not affect its status. */
+  /** Further lines of `/readyz` for operators, such as about certificates. They have no effect on the status of the response. */
   notes(): readonly string[];
 }
 
 /**
- * The HTTP server for probes and metrics: `/livez` (200 while the process responds, independent of the database), `/readyz` (200 while all calls
- * are answered, else 503 with a text that tells which still are) and `/metrics`. Ignores queries and exposes no secrets. Throws StartError if
+ * The HTTP server for probes and metrics: `/livez` (200 while the process responds, independent of the database), `/readyz` (200 while everything
+ * is served, else 503 with a text that tells what is still served) and `/metrics`. Ignores queries and exposes no secrets. Throws StartError if
  * it cannot listen.
  */
 export function startAdminServer(
@@ -47,7 +47,7 @@ export function startAdminServer(
   });
   const server = createServer(options, (request, response) => {
     const { socket } = request;
-    // One request at a time: a thousand pipelined ones take a few kilobytes, and would all be answered at once.
+    // One request at a time: a thousand pipelined requests have a few kilobytes, and would all be answered at once.
     if (answering.has(socket)) {
       destroyUnread(socket);
       return;
@@ -74,7 +74,7 @@ export function startAdminServer(
     }
   });
   server.maxRequestsPerSocket = MAX_ADMIN_REQUESTS;
-  // Times out peers that do not read their answers.
+  // Closes connections whose peers do not read their responses.
   server.setTimeout(ADMIN_SOCKET_MS);
   return listenHttp(server, address, { setting: "ADMIN_ADDRESS", connections });
 }

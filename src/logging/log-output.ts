@@ -9,11 +9,11 @@ export const MAX_BUFFERED_LENGTH = 2 * 1024 * 1024;
 const MAX_BUFFERED_ORDINARY_LENGTH = MAX_BUFFERED_LENGTH / 2;
 /** Characters of one write: the capacity of a pipe. */
 const CHUNK_LENGTH = 64 * 1024;
-/** The pause before a failed write is retried: the reader of a pipe rarely needs longer than the first. It doubles with each failure. */
+/** The pause before a failed write is retried, which doubles with each failure. The reader of a pipe rarely needs longer than the first. */
 const FIRST_RETRY_MS = 2;
 const MAX_RETRY_MS = 250;
 
-/** How many lines were dropped because they could not be written: audit lines, and all others. */
+/** How many lines were dropped because they could not be written: audit lines, and all other lines. */
 export interface DroppedLines {
   readonly audit: number;
   readonly other: number;
@@ -42,7 +42,7 @@ export class LogOutput {
   lastMsg: unknown;
   readonly #setup: Setup;
   readonly #dropped = { audit: 0, other: 0 };
-  /** The counts that the last line about them reported. */
+  /** The counts of dropped lines as of the last line that reported them. */
   #reported: DroppedLines = { audit: 0, other: 0 };
   #lines: string[] = [];
   #bufferedLength = 0;
@@ -57,7 +57,7 @@ export class LogOutput {
     this.#setup = setup;
   }
 
-  /** Since the start of the process. */
+  /** How many lines were dropped since the start of the process. */
   get dropped(): DroppedLines {
     return this.#dropped;
   }
@@ -77,7 +77,7 @@ export class LogOutput {
   flush(withinMs: number): Promise<void> {
     if (this.#isFlushed) return Promise.resolve();
     return new Promise((resolve) => {
-      // Keeps the process alive until then. Neither the clock's timers nor a scheduled retry does.
+      // Keeps the process alive until then, which the clock's timers do not.
       const awake = setInterval(() => {}, withinMs);
       const end = () => {
         clearInterval(awake);
@@ -100,8 +100,8 @@ export class LogOutput {
     }
   }
 
-  /** The dropped lines that no line has reported. */
-  get #gap(): DroppedLines {
+  /** How many lines were dropped that no line has reported yet. */
+  get #unreported(): DroppedLines {
     return {
       audit: this.#dropped.audit - this.#reported.audit,
       other: this.#dropped.other - this.#reported.other,
@@ -109,7 +109,7 @@ export class LogOutput {
   }
 
   get #isFlushed(): boolean {
-    const { audit, other } = this.#gap;
+    const { audit, other } = this.#unreported;
     return !this.#isWriting && this.#chunk.length === 0 && this.#lines.length === 0 && audit + other === 0;
   }
 
@@ -150,13 +150,13 @@ export class LogOutput {
     return `${JSON.stringify(record)}\n`;
   }
 
-  /** Ensures that there is a chunk to write; false if there is none. A chunk begun earlier is completed first, so that no line is cut. */
+  /** Ensures that there is a chunk to write. False if nothing is to be written. The rest of the last chunk comes first, so that no line is cut. */
   #takeChunk(): boolean {
     if (this.#chunk.length > 0) return true;
-    const gap = this.#gap;
+    const unreported = this.#unreported;
     let text = "";
-    if (gap.audit + gap.other > 0) {
-      text = this.#describe(gap);
+    if (unreported.audit + unreported.other > 0) {
+      text = this.#describe(unreported);
       this.#reported = { ...this.#dropped };
     }
     let count = 0;

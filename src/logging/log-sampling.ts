@@ -1,31 +1,31 @@
 import type { Clock } from "../time/clock.ts";
 
 /**
- * How many lines of one kind are written at once; after that, one per window. Enough to see what happens and where it comes from, while a
+ * How many lines of one kind are written at once; after that, one line per window. Enough to see what happens and where it comes from, while a
  * peer that fails thousands of times a second can neither fill the disk nor displace other lines.
  */
 export const LOGGED_REFUSALS = 10;
 export const LOGGED_REFUSALS_WINDOW_MS = 1000;
-/** When suppressed lines are reported if no further line of their kind reports them. */
+/** How long after its first suppressed line a kind is reported, if no further line of the kind has reported the suppressed lines. */
 export const SUPPRESSED_REPORT_MS = 10_000;
 
 interface SampledLine {
   /** The fields that all lines of the kind have in common. */
   readonly fields: object;
-  /** The other fields of this line. Called only if it is written. */
+  /** Returns the other fields of this line. Called only if the line is written. */
   readonly details: () => object;
   /** Writes a line with these fields. */
   readonly write: (fields: object) => void;
 }
 
 interface Kind {
-  /** How many lines may be written at once, as of `refilledAt`. */
+  /** How many lines may be written as of `refilledAt`; fractional. */
   allowance: number;
   /** By the monotonic clock. */
   refilledAt: number;
-  /** The number of lines suppressed since the last one that was written. */
+  /** The number of lines suppressed since the last line that was written. */
   suppressed: number;
-  /** Reports the number of suppressed lines in a line of its own. Set while there are any. */
+  /** Reports the number of suppressed lines in a line of its own; undefined if there are no suppressed lines. */
   report: (() => void) | undefined;
   cancelReport: () => void;
 }

@@ -2,7 +2,7 @@ import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
 import { escapeJson } from "../text/terminal-text.ts";
 
-/** A quick test: few lines have other characters, and all that are escaped are among these. */
+/** Matches all characters that are escaped, and others. Few lines have such characters, so that this quick test suffices for most lines. */
 const NOT_PRINTABLE_ASCII = /[^ -~]/;
 
 /**
@@ -25,7 +25,7 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
 }
 
 function escapeLogLine(line: string): string {
-  // Without the line break at the end.
+  // Remove the line break at the end.
   const json = line.slice(0, -1);
   return NOT_PRINTABLE_ASCII.test(json) ? `${escapeJson(json)}\n` : line;
 }

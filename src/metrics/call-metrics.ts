@@ -31,10 +31,10 @@ export interface Method {
   readonly responseStream: boolean;
 }
 
-/** Counts the calls of one method. Plain numbers, since they change with every check. */
+/** Counts the calls of one method in plain numbers, which are faster than the library's counters. */
 export class MethodCalls {
   begun = 0;
-  /** Indexed by gRPC code. */
+  /** The number of ended calls; the index is the gRPC code. */
   readonly ended: number[] = CODES.map(() => 0);
   readonly times = new Distribution(CALL_SECONDS);
 
@@ -87,7 +87,7 @@ export class CallMetrics {
     });
     new DistributionMetric({
       name: "grpc_server_handling_seconds",
-      help: "Duration of calls, by method. That of a stream is its lifetime.",
+      help: "Duration of calls, by method. The duration of a stream is its lifetime.",
       registers,
       distributions: () => methods.map(({ labels, calls }) => ({ labels, distribution: calls.times })),
     });

@@ -24,7 +24,7 @@ export function gauge(
   });
 }
 
-/** Adds a gauge with a series for each name in `values`, the value of `label`. */
+/** Adds a gauge with a series for each member of `values`. The member's name is the value of `label`. */
 export function gauges(
   registers: Registry[],
   { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
@@ -44,7 +44,7 @@ export function counter(registers: Registry[], { value, ...named }: Named & { va
   });
 }
 
-/** Adds a counter with a series for each name in `values`, the value of `label`. No value may decrease. */
+/** Adds a counter with a series for each member of `values`, which must never decrease. The member's name is the value of `label`. */
 export function counters(
   registers: Registry[],
   { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
@@ -60,7 +60,7 @@ function collectOf(label: string, values: () => Readonly<Record<string, number>>
   };
 }
 
-/** Adds a histogram of each distribution, by the value of `label`; without a label, of a single distribution. */
+/** Adds a histogram of one or more distributions, each with its value of `label`. Without `label`, of a single distribution. */
 export function histogram(
   registers: Registry[],
   {
@@ -80,7 +80,7 @@ export function histogram(
   });
 }
 
-/** A count of 0 for each name: an event is exported before it first occurs, so that its first occurrence is an increase. */
+/** A count of 0 for each name, so that each event is exported before it first occurs, and its first occurrence is an increase. */
 export function zeros<N extends string>(names: readonly N[]): Record<N, number> {
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<N, number>;
 }

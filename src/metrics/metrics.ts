@@ -27,7 +27,7 @@ export interface Build {
   readonly schema: number;
 }
 
-/** Numbers of verdicts: of all, and of those that are BLACKLISTED and UNKNOWN. */
+/** The total number of verdicts, and the numbers of verdicts that are BLACKLISTED and UNKNOWN. */
 export interface VerdictCounts {
   readonly count: number;
   readonly blacklisted: number;

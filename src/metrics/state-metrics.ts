@@ -14,7 +14,7 @@ export interface State {
   serving(): Serving;
   readonly store: { readonly poolUse: PoolUse };
   readonly clockBounds: { readonly skewMs: number };
-  /** How long the oldest prunable entry has been prunable. */
+  /** How long the oldest prunable entry has been prunable: 0 if there is none, undefined while unknown. */
   readonly backlog: { readonly longestWaitMs: number | undefined };
   readonly auth: { readonly unreadableKeySets: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
@@ -36,8 +36,8 @@ type WatchHubState = Pick<WatchHub, "size" | "lag" | "snapshots">;
 
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
 
-/** The gauges of a certificate's validity: a part of the name, the member of {@link Validity}, and the help. */
-const VALIDITY = [
+/** The gauges of a certificate's validity: a part of the gauge's name, the member of {@link Validity}, and the help. */
+const VALIDITY_GAUGES = [
   ["not_before", "notBefore", "When a certificate in use becomes valid; absent if there is none."],
   [
     "not_after",
@@ -81,7 +81,7 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
     label: "files",
     values: () => mapValues(state.files.rejected, Number),
   });
-  for (const [name, member, help] of VALIDITY) {
+  for (const [name, member, help] of VALIDITY_GAUGES) {
     gauges(registers, {
       name: `tokenblacklist_certificate_${name}_timestamp_seconds`,
       help,

@@ -11,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
-/** Stands for a request that could not be decoded. The handler of the call refuses it, where grpc-js would answer INTERNAL. */
+/** Stands for a request that cannot be decoded, so that our code can refuse it: if decoding threw, grpc-js would answer INTERNAL. */
 export const MALFORMED = Symbol("malformed request");
 
 /** The names of a service's unary methods, as the generated code spells them. */
@@ -20,7 +20,7 @@ export type UnaryMethodName<S extends DescService> = {
 }[keyof S["method"]] &
   string;
 
-/** The names of a service's other methods. */
+/** The names of a service's streaming methods. */
 export type StreamMethodName<S extends DescService> = Exclude<keyof S["method"] & string, UnaryMethodName<S>>;
 
 /** The request of the unary method `K`. */
@@ -60,15 +60,15 @@ export function methodDefinition<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-/** Encodes a message, given as such or as the fields to create it from. */
+/** Encodes a message. `value` is the message, or the fields to create it from. */
 export function encode(schema: DescMessage, value: object): Buffer {
   const message = "$typeName" in value ? value : create(schema, value as MessageInitShape<DescMessage>);
   const bytes = toBinary(schema, message as MessageShape<DescMessage>);
-  // grpc-js needs Buffer's own methods. This is a view, not a copy.
+  // grpc-js needs a Buffer. This is a view of the bytes, not a copy.
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function decode<S extends DescMessage>(schema: S, bytes: Buffer): MessageShape<S> {
-  // Unknown fields would be kept, each as an object many times its size on the wire.
+  // Otherwise unknown fields would be kept, each as an object many times its size on the wire.
   return fromBinary(schema, bytes, { readUnknownFields: false });
 }

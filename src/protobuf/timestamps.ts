@@ -1,7 +1,7 @@
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { type EpochMs, MAX_EPOCH_MS } from "../entry.ts";
 
-/** The years 1 and 9999, the bounds of protobuf's timestamps. */
+/** The bounds of protobuf's timestamps, the years 1 and 9999, and of its durations, 10,000 years. */
 const MIN_SECONDS = -62_135_596_800n;
 const MAX_SECONDS = 253_402_300_799n;
 const MAX_DURATION_SECONDS = 315_576_000_000n;
@@ -27,8 +27,8 @@ export function toTimestamp(ms: EpochMs): { seconds: bigint; nanos: number } {
 }
 
 /**
- * Milliseconds of a duration, with fractions rounded down so that no result is staler than requested. Throws a RangeError if it is negative
- * or too long.
+ * Milliseconds of a duration, with fractions rounded down so that no result is staler than requested. Throws a RangeError if the duration
+ * is negative or too long.
  */
 export function fromDuration({ seconds, nanos }: Duration): number {
   if (seconds < 0n || nanos < 0 || nanos > 999_999_999) {

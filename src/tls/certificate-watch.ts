@@ -2,22 +2,22 @@ import type { Logger } from "pino";
 import type { Clock } from "../time/clock.ts";
 import type { Validity } from "./certificates.ts";
 
-/** How long before its expiry a certificate is reported by default: two weeks, which include working days, as in the alert. */
+/** How long before its expiry a certificate is reported by default: two weeks, which include working days. The alert uses the same time. */
 const DEFAULT_NOTICE_MS = 14 * 86_400_000;
 const CERTIFICATE_CHECK_MS = 60_000;
 /** Interval at which the report of a certificate that is not valid, or about to expire, is repeated. */
 const REMINDER_MS = 86_400_000;
 
-/** The names in metrics and log lines of the certificates that the service presents or trusts, and of its revocation lists. */
+/** The certificates that the service presents or trusts, and its revocation lists, as they are named in metrics and log lines. */
 type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
 
 export interface WatchedCertificate {
   readonly certificate: CertificateName;
-  /** The setting that names its file. */
+  /** The name of the setting with the path of the certificate's file. */
   readonly setting: string;
   /** The validity of the version of the file that is in use. */
   validity(): Validity;
-  /** How long before its expiry the certificate is reported. Absent: two weeks. */
+  /** How long before its expiry the certificate is reported, in milliseconds. Absent: two weeks. */
   noticeMs?(validity: Validity): number;
 }
 
@@ -74,6 +74,7 @@ export class CertificateWatch {
     });
   }
 
+  /** The validity of each certificate, by its name. */
   get validities(): readonly (readonly [CertificateName, Validity])[] {
     return this.#watched.map((watched) => [watched.certificate, watched.validity()]);
   }

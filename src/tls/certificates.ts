@@ -3,7 +3,7 @@ import { createSecureContext } from "node:tls";
 import type { EpochMs } from "../entry.ts";
 import { codeOrMessage } from "../errors.ts";
 
-/** The period in which a certificate, or a set of them, is valid. */
+/** The period in which a certificate, or a set of certificates, is valid. */
 export interface Validity {
   readonly notBefore: EpochMs;
   readonly notAfter: EpochMs;
@@ -21,7 +21,7 @@ const CERTIFICATE =
 const CERTIFICATE_BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
 const PRIVATE_KEY = /^-----BEGIN [A-Z ]*PRIVATE KEY-----[ \t\r]*$/m;
 
-/** Throws a RangeError if the files are unusable. The message names the settings and repeats nothing of the files. */
+/** Throws a RangeError if the files are unusable. The message has the names of the settings, and nothing of the files' content. */
 export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
   const chain = certificatesOf(cert, "TLS_CERT_FILE");
   const privateKey = keyOf(key);
@@ -96,13 +96,16 @@ function keyOf(pem: string): KeyObject {
   }
 }
 
-/** When all certificates of a chain are valid. `pem` must have been checked. */
+/** The period in which all certificates of a chain are valid. `pem` must have been checked. */
 export function validityOfChain(pem: string): Validity {
   const { starts, ends } = periodsOf(pem);
   return { notBefore: Math.max(...starts) as EpochMs, notAfter: Math.min(...ends) as EpochMs };
 }
 
-/** When at least one of a set of authorities is valid: an expired one may stay beside its successor. `pem` must have been checked. */
+/**
+ * From the first time at which one of a set of authorities is valid to the last, since an expired authority may stay in the file beside its
+ * successor. `pem` must have been checked.
+ */
 export function validityOfAuthorities(pem: string): Validity {
   const { starts, ends } = periodsOf(pem);
   return { notBefore: Math.min(...starts) as EpochMs, notAfter: Math.max(...ends) as EpochMs };

@@ -7,8 +7,8 @@ import { type RevocationList, revocationListsOf } from "./revocation-list.ts";
 const MAX_INTERMEDIATES = 10;
 
 /**
- * The authorities trusted for clients' certificates, and their revocation lists. OpenSSL applies them to new connections only. When they
- * change, this class verifies the certificates of open connections again.
+ * The authorities trusted for clients' certificates, and the authorities' revocation lists. OpenSSL applies both to new connections only. This
+ * class verifies certificates of open connections when authorities or lists have changed.
  */
 export class ClientTrust {
   readonly ca: string;
@@ -18,7 +18,7 @@ export class ClientTrust {
   /** The lists by the fingerprint of the authority that signed them. */
   readonly #lists: ReadonlyMap<string, readonly RevocationList[]> | undefined;
 
-  /** Takes authorities and lists in PEM. Throws a RangeError that names the unusable setting. */
+  /** Takes authorities and lists in PEM. Throws a RangeError with the name of the setting whose file is unusable. */
   constructor({ ca, crl }: { ca: string; crl: string | undefined }) {
     this.ca = ca;
     this.#authorities = certificatesOf(ca, "TLS_CLIENT_CA_FILE");
@@ -45,13 +45,13 @@ export class ClientTrust {
     });
   }
 
-  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others may be its issuers, in any order. */
+  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is accepted. The rest of `chain` may have its issuers. */
   whyRejected(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
     const [first] = chain;
     return first === undefined ? "it is unknown" : this.#whyRejected(first, { chain, now, depth: 0 });
   }
 
-  /** Tries every possible issuer. Returns the problem found last if none leads to a root. */
+  /** Tries every possible issuer. If no issuer leads to a trusted root, returns the last problem found. */
   #whyRejected(
     certificate: X509Certificate,
     { chain, now, depth }: { chain: readonly X509Certificate[]; now: EpochMs; depth: number },
@@ -86,7 +86,7 @@ export class ClientTrust {
       : "the revocation list of its CA has expired or is not valid yet";
   }
 
-  /** Throws a RangeError unless each authority has a list, and each list an authority. */
+  /** Throws a RangeError unless each authority has signed a list, and each list is signed by an authority. */
   #bySigner(lists: readonly RevocationList[]): ReadonlyMap<string, readonly RevocationList[]> {
     const bySigner = new Map<string, readonly RevocationList[]>();
     for (const [index, { fingerprint256, publicKey }] of this.#authorities.entries()) {

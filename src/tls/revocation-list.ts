@@ -16,8 +16,8 @@ export interface RevocationList {
 const LIST = /-----BEGIN X509 CRL-----([\s\S]*?)-----END X509 CRL-----/g;
 
 /**
- * The lists in `pem`, at least one. OpenSSL applies them to new connections; this parser serves open ones. Throws a RangeError that begins
- * with `setting` if a list is unreadable, is a delta or an indirect list, or has no time of the next update.
+ * The lists in `pem`, at least one. They are parsed for open connections; OpenSSL applies them to new connections. Throws a RangeError that
+ * begins with `setting` if a list is unreadable, is a delta or an indirect list, or has no time of the next update.
  */
 export function revocationListsOf(pem: string, setting: string): RevocationList[] {
   const found = [...pem.matchAll(LIST)];
@@ -50,9 +50,9 @@ function listOf(der: Buffer, pem: string): RevocationList {
   // The version.
   signed.optional(INTEGER);
   const isSameAlgorithm = signed.next(SEQUENCE).encoded.equals(algorithm.encoded);
-  // The first byte is the number of unused bits in the last one, which must be 0.
+  // The first byte is the number of unused bits in the last byte. It must be 0.
   if (!isSameAlgorithm || signature[0] !== 0) throw new RangeError("it is damaged");
-  // The issuer's name: the list belongs to the authority whose key verifies it.
+  // The issuer's name is ignored: the list belongs to the authority whose key verifies the list.
   signed.next(SEQUENCE);
   const thisUpdate = timeOf(signed);
   if (!signed.isAt(UTC_TIME) && !signed.isAt(GENERALIZED_TIME)) {
@@ -93,7 +93,7 @@ const ISSUING_DISTRIBUTION_POINT = "551d1c";
 /** The tag of a member of that extension, which allows the list to name certificates of other authorities. */
 const INDIRECT = 0x84;
 
-/** Throws if the list needs another one to be complete, or has a critical extension that this parser does not understand. */
+/** Throws if the list is indirect, or has a critical extension that this parser does not understand, as a delta list has. */
 function checkExtensions(extensions: Reader | undefined): void {
   for (const { oid, isCritical, value } of extensionsOf(extensions)) {
     if (oid === ISSUING_DISTRIBUTION_POINT) {
@@ -133,7 +133,7 @@ function timeOf(reader: Reader): EpochMs {
   return ms as EpochMs;
 }
 
-/** Hash algorithms by the signature's object identifier in hexadecimal (RFC 4055, 5758, 8410). Null: the signature includes the hash. */
+/** Hash algorithms by the object identifier of the signature, in hexadecimal (RFC 4055, 5758, 8410). Null for Ed25519 and Ed448. */
 const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2a864886f70d01010b": "sha256",
   "2a864886f70d01010c": "sha384",
@@ -167,7 +167,7 @@ function isSigned(
     const hash = SIGNATURES[oid];
     return hash !== undefined && verify(hash, bytes, key, signature);
   } catch {
-    // The key is of another type than the signature.
+    // The type of the key does not fit the signature.
     return false;
   }
 }
@@ -183,14 +183,14 @@ const SEQUENCE = 0x30;
 const EXTENSIONS = 0xa0;
 
 /**
- * Reads the DER values in the content of another value, one after the other, without copying them, since a list may have a hundred thousand
- * entries. General-purpose libraries reject lists of some thousands, or take seconds for them.
+ * Reads the DER values in the content of another value, the outer value, one after the other. Does not copy them, since a list may have a hundred
+ * thousand entries. General-purpose libraries reject lists of some thousands, or take seconds for them.
  */
 class Reader {
   readonly #bytes: Buffer;
   /** The offset of the outer value's tag. */
   readonly #start: number;
-  /** The offset after its content. */
+  /** The offset after the outer value. */
   readonly #end: number;
   /** The offset of the next value. */
   #at: number;
@@ -258,7 +258,7 @@ class Reader {
     return this.#bytes.toString(encoding, this.#at, this.#end);
   }
 
-  /** Throws if there is another value. */
+  /** Throws if not all values have been read. */
   end(): void {
     if (!this.isOver) throw new RangeError("it is followed by other data");
   }

@@ -16,7 +16,7 @@ import {
 import type { CallTrace, Wait } from "../caller.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** Creates spans. Exists only if a tracer provider is registered. */
+/** What is needed to create spans. There is no such object unless a tracer provider is registered. */
 export interface Tracing {
   readonly tracer: Tracer;
   readonly clock: Clock;
@@ -31,7 +31,10 @@ export function openTracing({ clock, version }: { clock: Clock; version: string 
   return isRegistered(tracer) ? { tracer, clock } : undefined;
 }
 
-/** Without a provider, the API's default tracer creates spans without a valid identity. This span is never ended, so never exported. */
+/**
+ * Whether a provider is registered. Without a provider, the API's default tracer creates spans without a valid identity. The span created here
+ * is never ended, and so never exported.
+ */
 function isRegistered(tracer: Tracer): boolean {
   return isSpanContextValid(tracer.startSpan("start", { root: true }).spanContext());
 }
@@ -44,7 +47,7 @@ interface CallStart<C> {
   readonly getter: TextMapGetter<C>;
 }
 
-/** Starts the span of a call; undefined if its trace is not recorded, so that further tracing costs nothing. */
+/** Starts the span of a call. Undefined if the span is not recorded, so that further tracing of the call costs nothing. */
 export function beginCall<C>(
   tracing: Tracing,
   { name, attributes, carrier, getter }: CallStart<C>,
@@ -62,7 +65,7 @@ export function peerAttributes(peer: string): Attributes {
   return address === undefined ? {} : { "network.peer.address": address, "network.peer.port": Number(port) };
 }
 
-/** What a call is waiting for now. */
+/** The wait of a call that waits now. */
 interface CurrentWait {
   readonly span: Span;
   readonly context: Context;
@@ -71,14 +74,14 @@ interface CurrentWait {
   readonly monotonic: number;
 }
 
-/** The spans of one call: that of the call itself and, below it, one for each wait. */
+/** The spans of one call: the span of the call itself and, as its children, a span for each wait. */
 export class CallSpans implements CallTrace {
   readonly #span: Span;
   readonly #context: Context;
   readonly #tracing: Tracing;
   #wait: CurrentWait | undefined;
 
-  /** `context` must hold `span`. */
+  /** `context` must have `span` as its active span. */
   constructor(tracing: Tracing, span: Span, context: Context) {
     this.#tracing = tracing;
     this.#span = span;
@@ -111,7 +114,7 @@ export class CallSpans implements CallTrace {
     if (wait !== undefined) guarded(() => wait.span.end());
   }
 
-  /** Ends the call's span and its current wait. `error` is the failure in one word; absent if there was none. */
+  /** Ends the call's span and its current wait. `error` is the failure in one word; absent if the call succeeded. */
   end(attributes: Attributes, error?: string): void {
     this.endWait();
     guarded(() => {
@@ -125,8 +128,8 @@ export class CallSpans implements CallTrace {
 }
 
 /**
- * Runs `work`; returns undefined if it throws. Samplers, propagators and processors are third-party code, and an error in one must not end
- * a call or break what calls share. The error goes to OpenTelemetry's diagnostics.
+ * Runs `work`; returns undefined if it throws. Samplers, propagators and processors are third-party code, whose errors must neither end a
+ * call nor break a read or commit that calls share. Errors are sent to OpenTelemetry's diagnostics.
  */
 export function guarded<T>(work: () => T): T | undefined {
   try {

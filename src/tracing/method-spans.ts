@@ -13,10 +13,10 @@ const METADATA_GETTER: TextMapGetter<GrpcMetadata> = {
   keys: (metadata) => Object.keys(metadata.getMap()),
 };
 
-/** Codes that are errors of the service; the others are errors of the caller (OpenTelemetry's conventions for gRPC servers). */
+/** Codes that are errors of the service. All other codes are errors of the caller (OpenTelemetry's conventions for gRPC servers). */
 const SERVER_ERRORS = /^(?:UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS)$/;
 
-/** Creates the spans of one method's calls. They hold nothing of the request, and of the caller only the address. */
+/** Creates the spans of one method's calls. Spans contain nothing of the request, and of the caller only the address. */
 export class MethodSpans {
   readonly #tracing: Tracing;
   readonly #name: string;
@@ -27,7 +27,7 @@ export class MethodSpans {
     this.#name = path.slice(1);
   }
 
-  /** Starts the span of a call with this metadata; undefined if its trace is not recorded. */
+  /** Starts the span of a call with this metadata; undefined if the span is not recorded. */
   begin(metadata: GrpcMetadata): CallSpans | undefined {
     return beginCall(this.#tracing, {
       name: this.#name,

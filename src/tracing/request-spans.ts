@@ -8,10 +8,10 @@ const HEADERS_GETTER: TextMapGetter<Headers> = {
   keys: (headers) => Object.keys(headers),
 };
 
-/** The methods that OpenTelemetry's conventions for HTTP list; all others are recorded as `_OTHER`. */
+/** The methods that OpenTelemetry's conventions for HTTP list. All other methods are recorded as `_OTHER`. */
 const NAMED_METHODS = /^(?:CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|QUERY|TRACE)$/;
 
-/** Creates the spans of HTTP requests for one path, the `route`. They hold no headers: only the trace context is read from them. */
+/** Creates the spans of HTTP requests for one path, the `route`. Spans contain no headers: only the trace context is read from the headers. */
 export class RequestSpans {
   readonly #route: string;
   readonly #tracing: Tracing;
@@ -21,7 +21,7 @@ export class RequestSpans {
     this.#tracing = tracing;
   }
 
-  /** Starts the span of a request; undefined if its trace is not recorded. */
+  /** Starts the span of a request; undefined if the span is not recorded. */
   begin({ method = "", headers }: { method?: string | undefined; headers: Headers }): CallSpans | undefined {
     const isKnown = NAMED_METHODS.test(method);
     return beginCall(this.#tracing, {

@@ -3,7 +3,7 @@ import type { Fallback, Observer, Participant } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { CallSpans, guarded, type Tracing } from "./call-spans.ts";
 
-/** Maximum number of calls to which the span of a shared read or commit is linked. A thousand may share one: too many to inspect. */
+/** Maximum number of calls to which the span of a shared read or commit is linked. A thousand calls can share a read: too many to inspect. */
 export const MAX_SPAN_LINKS = 32;
 
 /** A read or commit that has just ended. */
@@ -13,18 +13,19 @@ interface SharedRound {
   readonly participants: readonly Participant[];
   readonly milliseconds: number;
   readonly attributes: Attributes;
-  /** The failure in one word; absent if there was none. */
+  /** The failure in one word; absent or undefined if the round succeeded. */
   readonly error?: string | undefined;
   /** Whether the participants stop waiting, since no further round follows. */
   readonly isLast: boolean;
 }
 
-/** The results of a read of changes that are failures. After "more" the next read follows. */
+/** The ends of a read of changes that are failures. "proven" and "more" are not; after "more", the next read follows. */
 const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
 
 /**
- * Creates a span for each read and commit that a recorded call shared. It is a child of the first such call's wait, so that it is recorded
- * with that call's trace, and is linked with the others in both directions. Created at its end: only then is it known which calls share it.
+ * Creates a span for each read and commit that a recorded call shared. The span is a child of the first such call's wait, so that it is recorded
+ * with that call's trace, and is linked with the waits of the other recorded calls in both directions. It is created when the read or commit has
+ * ended: only then is it known which calls share it.
  */
 export class SharedSpans implements Observer {
   readonly #next: Observer;
@@ -114,7 +115,7 @@ interface WaitingCall {
   readonly wait: NonNullable<CallSpans["wait"]>;
 }
 
-/** The recorded calls among `participants` that still wait: usually few. The others must cost nothing. */
+/** The recorded calls among `participants` that still wait: usually few. Unrecorded calls must cost nothing. */
 function waitingCalls(participants: readonly Participant[]): WaitingCall[] {
   const found: WaitingCall[] = [];
   for (const { caller } of participants) {
