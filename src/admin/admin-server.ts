@@ -95,8 +95,8 @@ function reply(
 }
 
 /**
- * Coalesces renderings: callers share the next one, which begins after their calls. Each is followed by a pause of RENDERING_PAUSE_RATIO times its
- * duration, so that rendering uses a bounded share of the processor for any number of callers.
+ * Coalesces renderings: callers share the next rendering, which begins after their calls. Each rendering is followed by a pause of
+ * RENDERING_PAUSE_RATIO times its duration, so that rendering uses a bounded share of the processor for any number of callers.
  */
 export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
   let next: Promise<T> | undefined;

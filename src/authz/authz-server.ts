@@ -38,7 +38,7 @@ export interface AuthzSetup {
   readonly connections: Connections;
   readonly log: Logger;
   /** Samples the lines about requests that cannot be decided. */
-  readonly sampling: LogSampling;
+  readonly logSampling: LogSampling;
   readonly metrics: Metrics;
   /** Undefined if tracing is off. */
   readonly spans: RequestSpans | undefined;
@@ -181,7 +181,7 @@ interface Report extends AuthzSetup {
   readonly reason: string | undefined;
 }
 
-function report(decision: Decision, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
+function report(decision: Decision, { log, logSampling, metrics, milliseconds, peer, reason }: Report): void {
   const code = decision === "pass" ? "OK" : decision === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
   metrics.decisions.count("http", decision);
   metrics.decisions.time(milliseconds / 1000);
@@ -192,5 +192,5 @@ function report(decision: Decision, { log, sampling, metrics, milliseconds, peer
   const details = () => ({ duration_ms: Math.round(milliseconds * 1000) / 1000, peer });
   const write = (line: object) => log[level](line, "call");
   if (reason === undefined) write({ ...fields, ...details() });
-  else sampling.write(`call authz ${reason}`, { fields, details, write });
+  else logSampling.write(`call authz ${reason}`, { fields, details, write });
 }

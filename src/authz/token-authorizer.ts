@@ -12,7 +12,7 @@ interface Options extends Pick<Authz, "unverifiedBearer" | "missingJti" | "prefl
   readonly blacklist: Pick<Blacklist, "check" | "checkOwnToken">;
   readonly log: Logger;
   /** Samples the log lines about requests that cannot be decided. */
-  readonly sampling: LogSampling;
+  readonly logSampling: LogSampling;
 }
 
 /** Decides for a proxy whether its client's request may pass. On a failure the decision is never "pass". */
@@ -70,8 +70,8 @@ export class TokenAuthorizer {
 
   /** Samples lines, since every request would cause one while the database is unavailable. */
   #log(level: "warn" | "error", fields: { readonly reason?: string }, details: object): void {
-    const { log, sampling } = this.#options;
-    sampling.write(`authz ${fields.reason ?? ""}`, {
+    const { log, logSampling } = this.#options;
+    logSampling.write(`authz ${fields.reason ?? ""}`, {
       fields,
       details: () => details,
       write: (line) => log[level](line, "no decision about a token is possible: its request is denied"),

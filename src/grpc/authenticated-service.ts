@@ -19,7 +19,7 @@ import { serveUnary } from "./unary-call.ts";
 export interface CallEnvironment
   extends Pick<
     AuthenticatedMethod,
-    "auditLog" | "authenticate" | "admission" | "callerValidity" | "clock" | "connections" | "sampling"
+    "auditLog" | "authenticate" | "admission" | "callerValidity" | "clock" | "connections" | "logSampling"
   > {
   readonly log: Logger;
   readonly metrics: Metrics;

@@ -45,18 +45,18 @@ interface EndedCall extends CallResult<object> {
 interface Logs extends MethodLogging {
   readonly log: Logger | undefined;
   readonly auditLog: Logger | undefined;
-  readonly sampling: LogSampling;
+  readonly logSampling: LogSampling;
 }
 
 /** Writes one line about a call that has ended. */
 export function logCall(
-  { name, logsSuccessAtDebug, log, sampling, summarizeForLog }: Logs,
+  { name, logsSuccessAtDebug, log, logSampling, summarizeForLog }: Logs,
   call: EndedCall,
 ): void {
   const { code, failure, from, milliseconds, output } = call;
   const caller = from.principal.name;
   const level = levelOf(code, logsSuccessAtDebug);
-  writeLine({ name, sampling }, call, {
+  writeLine({ name, logSampling }, call, {
     kind: "call",
     details: () => ({
       ...(failure === undefined ? {} : { detail: failure.message }),
@@ -79,11 +79,11 @@ export function isLogged(
 }
 
 /** Writes the audit log's lines about a call that has ended. */
-export function auditCall({ name, auditLog, describeForAudit, sampling }: Logs, call: EndedCall): void {
+export function auditCall({ name, auditLog, describeForAudit, logSampling }: Logs, call: EndedCall): void {
   const { from, request } = call;
   const parts = (request === undefined ? undefined : describeForAudit?.(request, call)) ?? [{}];
   for (const [index, part] of parts.entries()) {
-    writeLine({ name, sampling }, call, {
+    writeLine({ name, logSampling }, call, {
       kind: "audit",
       details: () => ({
         caller: from.principal.name,
@@ -116,7 +116,7 @@ interface Line {
 
 /** Writes a line about a call. Lines about failed calls that have changed nothing are sampled, since anybody can cause failures. */
 function writeLine(
-  { name, sampling }: Pick<Logs, "name" | "sampling">,
+  { name, logSampling }: Pick<Logs, "name" | "logSampling">,
   { code, failure, from, outcomeUnknown }: EndedCall,
   { kind, details, write }: Line,
 ): void {
@@ -128,7 +128,7 @@ function writeLine(
   }
   // Calls of unknown callers are sampled separately, so that they do not use up the samples of known callers.
   const known = from.principal.name === "" ? "" : " known";
-  sampling.write(`${kind} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
+  logSampling.write(`${kind} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
 }
 
 function levelOf(code: status, logsSuccessAtDebug: boolean): "debug" | "info" | "warn" | "error" {

@@ -22,7 +22,7 @@ export interface CalledMethod extends MethodLogging {
   /** Undefined if there is no audit log. */
   readonly auditLog: Logger | undefined;
   /** Samples the lines about refusals. */
-  readonly sampling: LogSampling;
+  readonly logSampling: LogSampling;
 }
 
 /**

@@ -23,7 +23,7 @@ type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnar
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 type StreamHandler = (call: Stream) => void;
 
-interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
+interface Setup extends Pick<CalledMethod, "clock" | "logSampling"> {
   readonly callMetrics: CallMetrics;
   readonly connections: Pick<Connections, "callerOf">;
   readonly incoming: IncomingCalls;

@@ -107,7 +107,7 @@ export async function startGrpcServer(
 ): Promise<GrpcServer> {
   // The lines that grpc-js writes to stderr are not JSON, and tell nothing that our own lines do not tell.
   setLogVerbosity(logVerbosity.NONE);
-  const { clock, connections, metrics, sampling } = environment;
+  const { clock, connections, metrics, logSampling } = environment;
   const followed = new WeakMap<Http2Session, FollowedConnection>();
   const incoming = new IncomingCalls({ clock, connectionOf: (session) => followed.get(session) });
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
@@ -131,7 +131,7 @@ export async function startGrpcServer(
     checkStreams.reauthenticate();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
-  const shared = { callMetrics: metrics.calls, connections, clock, incoming, sampling };
+  const shared = { callMetrics: metrics.calls, connections, clock, incoming, logSampling };
   const publicServer = publicServices(server, shared);
   health.addTo(publicServer);
   if (reflection) addReflection(publicServer, services);

@@ -25,7 +25,7 @@ export interface TlsSetup {
     | undefined;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly sampling: LogSampling;
+  readonly logSampling: LogSampling;
   /** Called with each connection that is ready for HTTP/2. */
   onConnection(socket: Duplex): void;
 }
@@ -148,13 +148,13 @@ export class TlsConnections {
 
 /** Logs a refusal. The lines are sampled, since any peer can cause refusals without a credential. */
 export function logRefused(
-  { log, sampling }: Pick<TlsSetup, "log" | "sampling">,
+  { log, logSampling }: Pick<TlsSetup, "log" | "logSampling">,
   level: "debug" | "warn",
   details: object,
   msg: string,
 ): void {
   if (!log.isLevelEnabled(level)) return;
-  sampling.write(msg, { fields: {}, details: () => details, write: (fields) => log[level](fields, msg) });
+  logSampling.write(msg, { fields: {}, details: () => details, write: (fields) => log[level](fields, msg) });
 }
 
 /** The client's certificate and its issuers, as far as the client sent them or OpenSSL knows them, each in DER. */

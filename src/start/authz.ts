@@ -25,7 +25,12 @@ export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Dependencies,
 ): Promise<StartedAuthz> {
-  const authorizer = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
+  const authorizer = new TokenAuthorizer({
+    ...authz,
+    blacklist,
+    log: parts.log,
+    logSampling: parts.logSampling,
+  });
   if (authz.insecure) parts.log.warn(INSECURE_WARNING);
   const { address, jtiHeader, methodHeader } = authz;
   const trusted = { jtiHeader, methodHeader };

@@ -87,8 +87,8 @@ export async function start(
     if (config.database.kind === "sqlite") warnOfReaders(config.database.filename, log);
     await openIfAvailable(store, log);
 
-    const sampling = new LogSampling(clock);
-    closers.push(() => sampling.close());
+    const logSampling = new LogSampling(clock);
+    closers.push(() => logSampling.close());
     const metrics = new Metrics({ ...build, schema: CODE_VERSION });
     const tracing = openTracing({ clock, version: build.version });
     if (tracing !== undefined) log.info("calls are traced");
@@ -160,7 +160,7 @@ export async function start(
       clock,
       connections: connections.authz,
       log,
-      sampling,
+      logSampling,
       metrics,
       tracing,
     });
@@ -176,7 +176,7 @@ export async function start(
       watchHub,
       environment: {
         log,
-        sampling,
+        logSampling,
         // Audit lines are written at any LOG_LEVEL.
         auditLog: security.auditLog ? log.child({}, { level: "info" }) : undefined,
         authenticate: auth.authenticate,

@@ -41,8 +41,8 @@ describe("the HTTP server for proxies", () => {
       missingJti: "deny",
       preflight: "deny",
     } as const;
-    const sampling = new LogSampling(clock);
-    const authorizer = new TokenAuthorizer({ blacklist, ...terms, log, sampling });
+    const logSampling = new LogSampling(clock);
+    const authorizer = new TokenAuthorizer({ blacklist, ...terms, log, logSampling });
     const address = { host: "127.0.0.1", port: 0 };
     const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, {
@@ -52,7 +52,7 @@ describe("the HTTP server for proxies", () => {
         admission,
         clock,
         log,
-        sampling,
+        logSampling,
         metrics,
       },
       connections: new Connections({

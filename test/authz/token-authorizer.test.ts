@@ -49,7 +49,7 @@ function gateThatIsTold(
     },
   };
   const { log, lines, records } = memoryLog();
-  const sampling = new LogSampling(new FakeClock());
+  const logSampling = new LogSampling(new FakeClock());
   const gate = new TokenAuthorizer({
     blacklist,
     maxStalenessMs,
@@ -57,7 +57,7 @@ function gateThatIsTold(
     missingJti,
     preflight,
     log,
-    sampling,
+    logSampling,
   });
   return { gate, asked, lines, records };
 }

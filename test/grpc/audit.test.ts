@@ -164,7 +164,7 @@ describe("the audit log of failed calls", () => {
   let server: Server;
   let channel: RawChannel;
   let clock: FakeClock;
-  let sampling: LogSampling;
+  let logSampling: LogSampling;
   let admission: Admission;
   let log: ReturnType<typeof memoryLog>;
   let authenticate: () => Principal | Promise<Principal>;
@@ -174,14 +174,14 @@ describe("the audit log of failed calls", () => {
   beforeEach(async () => {
     log = memoryLog();
     clock = new FakeClock();
-    sampling = new LogSampling(clock);
+    logSampling = new LogSampling(clock);
     admission = new Admission();
     handled = 0;
     authenticate = () => UNRESTRICTED_PRINCIPAL;
     const environment = callEnvironment({
       log: log.log,
       auditLog: log.log,
-      sampling,
+      logSampling,
       authenticate: () => authenticate(),
       clock,
       admission,
@@ -246,7 +246,7 @@ describe("the audit log of failed calls", () => {
 
   it("states the number of suppressed lines at the end of the process", async () => {
     await failEach(new ServiceError("OVERLOADED", "too much"));
-    sampling.close();
+    logSampling.close();
     expect(lines().at(-1)).to.deep.equal({
       ...{ level: "info", method: "Blacklist", code: "RESOURCE_EXHAUSTED", reason: "OVERLOADED" },
       ...{ suppressed: MANY - LOGGED_REFUSALS, msg: "audit" },
@@ -278,10 +278,10 @@ describe("the audit log of failed calls", () => {
     const begun = begin();
     await until(() => admission.active === MANY, { withinMs: 5000, what: "all calls have arrived" });
     for (const call of begun) call.cancel();
-    sampling.close();
+    logSampling.close();
     await until(
       () => {
-        sampling.close();
+        logSampling.close();
         return (
           lines().reduce((sum, { suppressed = 0, peer }) => sum + Number(suppressed) + (peer ? 1 : 0), 0) ===
           MANY

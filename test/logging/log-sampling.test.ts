@@ -13,19 +13,19 @@ interface Suppressed {
 
 describe("LogSampling", () => {
   let clock: FakeClock;
-  let sampling: LogSampling;
+  let logSampling: LogSampling;
   let told: number[];
 
   beforeEach(() => {
     clock = new FakeClock();
-    sampling = new LogSampling(clock);
+    logSampling = new LogSampling(clock);
     told = [];
   });
 
   /** The fields added to a line; undefined if it is suppressed. Numbers that are reported later go to `told`. */
   const admit = (kind = "a") => {
     let written: Suppressed | undefined;
-    sampling.write(kind, {
+    logSampling.write(kind, {
       fields: {},
       details: () => ({ isLine: true }),
       write: ({ isLine, ...suppressed }: Suppressed & { isLine?: boolean }) => {
@@ -54,7 +54,7 @@ describe("LogSampling", () => {
       for (const { suppressed = 0 } of admitted(turn % 7)) seen += 1 + suppressed;
       clock.advance(turn % 90);
     }
-    sampling.close();
+    logSampling.close();
     const all = Array.from({ length: 2000 }, (_, turn) => turn % 7).reduce((sum, more) => sum + more);
     expect(seen + told.reduce((sum, more) => sum + more, 0)).to.equal(all);
   });
@@ -86,7 +86,7 @@ describe("LogSampling", () => {
 
   it("reports suppressed lines on close", () => {
     admitted(LOGGED_REFUSALS + 5);
-    sampling.close();
+    logSampling.close();
     expect({ told, timers: clock.pendingTimers }).to.deep.equal({ told: [5], timers: 0 });
   });
 

@@ -14,7 +14,7 @@ export function callEnvironment(
   return {
     log: memoryLog().log,
     auditLog: undefined,
-    sampling: new LogSampling(clock),
+    logSampling: new LogSampling(clock),
     authenticate: () => UNRESTRICTED_PRINCIPAL,
     callerValidity: new CallerValidity(() => clock.now()),
     checkOwnToken: async () => {},

@@ -81,7 +81,7 @@ export class CheckCallStage {
     this.streams = openCheckStreams((request, caller) => this.#handle(request, caller), {
       environment: callEnvironment({
         log: this.log.log,
-        sampling: new LogSampling(new FakeClock()),
+        logSampling: new LogSampling(new FakeClock()),
         authenticate: () => this.authenticate(),
         clock,
         admission,
