@@ -5,7 +5,7 @@ import type {
   ServerInterceptor,
   StatusObject,
 } from "@grpc/grpc-js";
-import { FairCapacity, type Share } from "../admission/fair-capacity.ts";
+import { FairCapacity } from "../admission/fair-capacity.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
@@ -175,8 +175,9 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   #budget: ConnectionBudget | undefined;
   /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
-  /** Bytes of the shared room that the call occupies, by kind of {@link Share}. */
-  readonly #shares: Record<Share, number> = { common: 0, own: 0 };
+  /** Bytes of the shared room that the call occupies, see {@link FairCapacity}. */
+  #common = 0;
+  #own = 0;
   /** See {@link owner}; undefined until it is first read. It is kept, since room must be given back under the name that took it. */
   #owner: string | undefined;
   /** Bytes and chunks since the last complete message. */
@@ -385,10 +386,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
    * arriving, and for calls of public methods and streams, which occupy no room before bytes arrive.
    */
   get canMakeRoom(): boolean {
-    return (
-      this.#occupiesRoom &&
-      (this.#hasMessage || this.#shares.common + this.#shares.own === WAITING_CALL_BYTES)
-    );
+    return this.#occupiesRoom && (this.#hasMessage || this.#common + this.#own === WAITING_CALL_BYTES);
   }
 
   /** Whether the call occupies room from its headers on. */
@@ -428,11 +426,12 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     if (isPublic)
       return this.#held <= maxBytes + FRAME_BYTES + MAX_OPEN_REQUEST_CHUNKS * CHUNK_OVERHEAD_BYTES;
     if (this.#isWithoutRoom && bytes <= WAITING_CALL_BYTES) return true;
-    const more = bytes - this.#shares.common - this.#shares.own;
+    const more = bytes - this.#common - this.#own;
     if (more <= 0) return true;
     const part = this.#calls.unfinished.take(this.owner, more);
     if (part === undefined) return false;
-    this.#shares[part] += more;
+    if (part === "own") this.#own += more;
+    else this.#common += more;
     return true;
   }
 
@@ -441,16 +440,17 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
     this.#calls.waiting.remove(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
     this.#held = 0;
-    this.#giveBack("common");
-    this.#giveBack("own");
+    this.#giveBackRoom();
     this.#bytes = 0;
     this.#chunks = 0;
   }
 
-  #giveBack(part: Share): void {
-    if (this.#shares[part] === 0) return;
-    this.#calls.unfinished.giveBack(part, this.owner, this.#shares[part]);
-    this.#shares[part] = 0;
+  #giveBackRoom(): void {
+    const { unfinished } = this.#calls;
+    if (this.#common > 0) unfinished.giveBack("common", this.owner, this.#common);
+    if (this.#own > 0) unfinished.giveBack("own", this.owner, this.#own);
+    this.#common = 0;
+    this.#own = 0;
   }
 
   sendMetadata(metadata: Metadata): void {
