@@ -81,6 +81,8 @@ interface ConnectionBudget {
   readonly socket: FieldCountingSocket | undefined;
   /** Undefined if the connection is not followed. */
   readonly connection: FollowedConnection | undefined;
+  /** The peer's address, once it has been read, which takes microseconds. */
+  peer: string | undefined;
 }
 
 interface Options {
@@ -126,6 +128,7 @@ export class IncomingCalls {
       budget = {
         unfinished: 0,
         socket: fieldCountingSocketOf(session),
+        peer: undefined,
         connection: this.#connectionOf(session),
       };
       this.#budgets.set(session, budget);
@@ -470,7 +473,9 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   }
 
   getPeer(): string {
-    return this.#budget?.socket?.peer ?? this.#call.getPeer();
+    if (this.#budget === undefined) return this.#call.getPeer();
+    this.#budget.peer ??= this.#budget.socket?.peer ?? this.#call.getPeer();
+    return this.#budget.peer;
   }
 
   getDeadline(): ReturnType<ServerInterceptingCallInterface["getDeadline"]> {
