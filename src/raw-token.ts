@@ -10,7 +10,7 @@ const HYPHEN = 0x2d;
 const BEFORE_TOKEN =
   /^\W*(?:authorization\W+)?(?:(?:bearer|dpop|jwt|(?:(?:access|refresh|id)[-_]?)?token)(?:%20|\W)*)*/i;
 
-/** Candidates for tokens within a text. A match begins where the first segment begins: a part of the segment would not decode. */
+/** Candidates for tokens within a text. A match must not begin within a segment, since the rest of a segment does not decode. */
 const WITHIN_TEXT = /(?<![A-Za-z0-9_])[A-Za-z0-9_-]{12,}={0,2}\.[A-Za-z0-9._=-]*/g;
 
 /** The beginning of a JSON object in bytes, one character each: an optional byte order mark, which decoders drop, and white space. */

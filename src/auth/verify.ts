@@ -3,7 +3,10 @@ import { MAX_JWT_BYTES } from "../limits.ts";
 import { quotableName } from "./algorithms.ts";
 import { type FindKey, isMismatch, type JwksCache } from "./jwks-cache.ts";
 
-/** Thrown for a token that is not accepted. `message` is worded to follow "the token", and repeats no part of the token. */
+/**
+ * Thrown for a token that is not accepted. `message` is worded to follow "the token", and repeats nothing of the token but the name of a known
+ * algorithm.
+ */
 export class InvalidTokenError extends Error {
   override readonly name = "InvalidTokenError";
 }
@@ -12,9 +15,9 @@ export type Claims = Readonly<Record<string, unknown>>;
 
 /**
  * Verifies a token's signature with one of `keys` and `algorithms`, and returns its claims. The claims are not validated, except that they
- * must not be those of a security event. If no known key verifies the token, `checkUnverified` is called with the unverified claims before
- * the issuer's keys are read again: its error ends the verification, since no key could make the token acceptable. `schedule` runs each
- * verification of the signature; absent: at once. Throws InvalidTokenError, and the errors of `checkUnverified`, `schedule` and `keys`.
+ * must not be those of a security event. If no known key verifies the token, the issuer's keys are read again. `checkUnverified` is called with
+ * the unverified claims before that: if it throws, the read is saved. `schedule` runs each verification of the signature; absent: at once.
+ * Throws InvalidTokenError, and the errors of `checkUnverified`, `schedule` and `keys`.
  */
 export async function verifiedClaims(
   token: string,
@@ -64,7 +67,7 @@ function checkShape(token: string): void {
   if (parts !== 3) throw new InvalidTokenError("must be a signed JWT: three parts with dots between them");
 }
 
-/** Rejects unsupported headers. jose rejects most of them too (not a `typ`), but its messages do not say what to change. */
+/** Rejects unsupported headers. jose accepts any `typ`. It rejects most of the others, too, but its messages do not say what to change. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
   if (header.crit !== undefined)
@@ -168,9 +171,9 @@ const ACCEPTED_KIND = /^(?:(?:.*-)?at|rt|id|(?:access|refresh|id)[-_]token)\+jwt
 const OTHER_KIND = /^(?:logout|backchannel-logout|secevent|dpop|passport)(?:[-_]?token|[-_]?jwt)?$/;
 
 /**
- * Whether the header's `typ` is compatible with an access, refresh or ID token. True if it is absent, not a string, `JWT`, or another word
- * that is not one of {@link OTHER_KIND}. False for a media type of any other kind, known or not: `logout+jwt`, `secevent+jwt`, `dpop+jwt`.
- * Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
+ * Whether the header's `typ` is compatible with an access, refresh or ID token. True if it is absent or not a string; if it has a `+` and is
+ * one of {@link ACCEPTED_KIND}; and if it has no `+`, such as `JWT`, and is not one of {@link OTHER_KIND}. False for everything else, such as
+ * `logout+jwt`. Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
  */
 export function isAcceptedType(typ: unknown): boolean {
   if (typeof typ !== "string") return true;

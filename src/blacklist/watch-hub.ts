@@ -13,9 +13,9 @@ import { Subscription, type SubscriptionHost } from "./subscription.ts";
 import { timeSliced } from "./time-slicing.ts";
 import { NO_INDEX } from "./unavailability.ts";
 
-/** Interval between reads while there are copies: apart from transmission, the maximum delay of a copy. */
+/** Pause between two reads while there are copies. A copy is late by at most this, two reads and the transmission. */
 export const WATCH_READ_MS = 8;
-/** Interval between reads while there are copies, after a failed read. */
+/** Pause after a failed read while there are copies. */
 export const FAILED_WATCH_READ_MS = 100;
 
 /** The cost of notifying one subscription of a change, in microseconds. */
@@ -92,7 +92,7 @@ export class WatchHub implements SubscriptionHost {
     this.rejectIfRevoked(caller);
     const found = copy === undefined ? undefined : await this.#firstChangeFor(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // If the index has been reloaded meanwhile, the number belongs to a change of the earlier index.
+    // If the index has been reloaded meanwhile, `found` is a position in the log of the earlier index.
     const firstChange = changeLog.epoch === epoch ? found : undefined;
     const subscription = new Subscription({ host: this, follower, changeLog, caller, firstChange });
     this.#subscriptions.add(subscription);
@@ -129,7 +129,7 @@ export class WatchHub implements SubscriptionHost {
     const { follower, changeLog, store } = this.#options;
     if (!follower.entries.fingerprintKey.equals(fingerprintKey) || revision.number > follower.applied.number)
       return undefined;
-    // Only snapshots contain the entries that the database has lost: they are not changes of any revision.
+    // Entries that the database has lost are in the index but not in the change log, so only a snapshot can send them.
     if (follower.hasLostEntries) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.positionAfter(revision.number);
@@ -152,7 +152,8 @@ export class WatchHub implements SubscriptionHost {
       };
     };
     const read = () => {
-      // While a read is in flight, its completion decides whether to continue; cancelling must not start a second loop.
+      // The completion of a read decides whether to continue. If `#cancelRead` cleared `#isReading` now, the next `open` would start a second
+      // loop.
       this.#cancelRead = () => {};
       follower.databaseState().then(
         () => readAfter(WATCH_READ_MS),

@@ -123,6 +123,7 @@ async function exportPages(
   { filter, pageToken, count, sink }: PagesToExport,
 ): Promise<number> {
   const { client, callOptions, output, io } = session;
+  // Not shown while standard output is a terminal, where it would mix with the rows.
   const progress = session.progress("exported", { printsRows: true });
   const outageRetry = new OutageRetry(io);
   /** Begins to fetch a page. The returned function resolves to the page, and fetches it again after an outage. */
@@ -143,6 +144,7 @@ async function exportPages(
   let next = pageToken === null ? undefined : startFetch(pageToken);
   while (next !== undefined && !output.isClosed) {
     const { tokens, nextPageToken } = await next();
+    // Throws for a token that was sent before. An empty token: this was the last page.
     next = pageTokens.accept(nextPageToken) === "" ? undefined : startFetch(nextPageToken);
     total += tokens.length;
     await sink.write(tokens.map(lineOf).join(""), { nextPageToken, count: total });

@@ -21,8 +21,8 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
 /**
- * The lines of `stream`, as many at a time as have arrived, without empty lines. Throws a UsageError for a line that is too long,
- * not UTF-8, or begins with a byte order mark.
+ * The lines of `stream`, as many at a time as have arrived, without empty lines. Throws a UsageError for a line that is too long or not
+ * UTF-8, or if the input begins with a byte order mark.
  */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
   for await (const lines of scanLines(stream)) yield lines.map(expectValid);
@@ -44,7 +44,7 @@ export async function* scanLines(stream: Readable): AsyncGenerator<(Line | BadLi
   if (lines.length > 0) yield lines;
 }
 
-// Fatal, and keeps a byte order mark: replacing bytes by U+FFFD, or dropping the mark, would name another token.
+// The decoder throws for invalid bytes and keeps a byte order mark: with bytes replaced or the mark dropped, the text would be another jti.
 const UTF_8 = { fatal: true, ignoreBOM: true } as const;
 
 class LineScanner {

@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 
-/** Only the operator may decide to let others read what was revoked and why. */
+/** The files list revoked tokens and the reasons. Whether other users may read them is for the operator to decide. */
 const MODE = 0o600;
-// Windows has neither flag, and no such links in folders that all users may write to.
+// Windows has neither flag. It does not need them: there, other users cannot plant links in a shared folder.
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
 
 /**
@@ -14,7 +14,10 @@ export function createPrivateFile(path: string): Promise<FileHandle> {
   return open(path, "wx", MODE);
 }
 
-/** Opens a file made by {@link createPrivateFile}. Throws ELOOP for a link, and ENOTSUP for anything but a regular file. */
+/**
+ * Opens a file made by {@link createPrivateFile}. Throws ELOOP for a link, and another error, such as ENOTSUP, for anything else but a regular
+ * file.
+ */
 export async function openPrivateFile(path: string, access: "read" | "read and write"): Promise<FileHandle> {
   const flags = access === "read" ? constants.O_RDONLY : constants.O_RDWR;
   // Does not block on a named pipe.

@@ -13,8 +13,8 @@ import type { ClientMetrics } from "./telemetry.ts";
 
 /**
  * Maximum number of calls in flight for checks of one freshness, and how long the client waits for the answer of a call before it sends the
- * next call. Checks made meanwhile share the next call: one call for 500 checks takes a fourth of the processor time of eight calls. A slow
- * call delays later checks by only these few milliseconds.
+ * next call. Checks made meanwhile share the next call: sending 500 checks in one call takes a fourth of the processor time of sending them in
+ * eight calls. A slow call delays later checks by only these few milliseconds.
  */
 const MAX_CHECK_CALLS = 4;
 const NEXT_CALL_AFTER_MS = 5;
@@ -104,7 +104,8 @@ export class CheckBatcher {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
     if (this.#lanes.size >= MAX_FRESHNESSES && key !== FULLY_FRESH) {
-      // Checks that accept staleness can be fully fresh instead. A check with a revision cannot: the service may have lost the revision.
+      // Checks that accept staleness can be fully fresh instead. A check with a revision cannot, because it must fail if the database has lost
+      // that revision, and a fully fresh check does not.
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
     const lane: Lane = {
@@ -114,7 +115,7 @@ export class CheckBatcher {
       calls: new SharedRounds({
         take: () => this.#take(lane),
         send: (group) => this.#send(group, lane),
-        // Other code in the turn may add checks.
+        // Waits one turn of the event loop, in which other code may add checks.
         maxTurns: 1,
         parallel: { clock: this.#setup.clock, maxInFlight: MAX_CHECK_CALLS, afterMs: NEXT_CALL_AFTER_MS },
       }),
@@ -151,6 +152,7 @@ export class CheckBatcher {
 
   async #run(group: CheckGroup, lane: Lane): Promise<void> {
     const count = group.length;
+    // An abandoned check keeps its place, since the verdicts have the order of the checks that were sent.
     group.keepsAbandoned = true;
     try {
       await this.#askUntilSettled(group, lane);
@@ -175,7 +177,8 @@ export class CheckBatcher {
       const giveUpAt = isHalf ? group.latestDeadline - half : group.latestDeadline;
       const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outageError);
-      if (group.removeSettled() === 0 || error === undefined) return;
+      const left = group.removeSettled();
+      if (left === 0 || error === undefined) return;
       const retriesAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
       const wait = retriesAtOnce ? 0 : retryDelay(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
@@ -245,7 +248,8 @@ function failNamedTokens(group: CheckGroup, { code, reason, violations }: Client
       new ClientError(code, `jti: ${violation.description}`, { reason, violations: [ownViolation] }),
     );
   }
-  return group.removeSettled() < checks.length;
+  const left = group.removeSettled();
+  return left < checks.length;
 }
 
 /** The error of a check for which there is no room. */

@@ -33,7 +33,7 @@ export interface CheckRouterSetup {
   readonly failFast: boolean;
   /** The address that errors carry. */
   readonly address: string;
-  /** The error of a check that fails fast; undefined while checks are to be sent. */
+  /** The error of fail-fast checks during an outage; undefined if there is no outage. */
   readonly outageError: () => ClientError | undefined;
 }
 
@@ -213,7 +213,8 @@ export class CheckRouter {
     const group = new CheckGroup();
     // Removing abandoned checks one by one would be slow in a large group, and the group is dropped as soon as the proof ends.
     group.keepsAbandoned = true;
-    // Every check of the group has been looked up in the copy already, and was not found.
+    // A check joins the group only after its token was not found in the copy. So it need not be looked up again if the copy is still at this
+    // version.
     const { version } = localCopy;
     const { batcher, deadlines } = this.#setup;
     const leave = () => {

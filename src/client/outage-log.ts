@@ -4,7 +4,7 @@ import type { ClientLog } from "./telemetry.ts";
 
 /**
  * A client logs an outage if the service is unavailable for longer than this, or leaves a check unanswered. Neither happens in a rolling
- * restart, since a copy finds another replica within a second. The outage is over when the service has been available for OUTAGE_OVER_MS.
+ * restart: the client finds another replica within a second. The outage is over when the service has been available for OUTAGE_OVER_MS.
  */
 export const OUTAGE_GRACE_MS = 5000;
 export const OUTAGE_OVER_MS = 10_000;
@@ -80,6 +80,7 @@ export class OutageLog {
     this.#cancelNext();
     this.#isWarned = true;
     const { log, address, onUnavailable } = this.#setup;
+    // `connection` says why there is no connection; absent if that is unknown or there is one.
     const { code, reason, connection, detail } = this.#error ?? {};
     log.warn("the service is unavailable", { address, code, reason, connection, detail, onUnavailable });
   }

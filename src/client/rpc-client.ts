@@ -67,6 +67,7 @@ export interface RpcClient {
 
 /** Connects at the first call. Throws a `ClientError` if `credentials` must not be sent to `address`. */
 export function createRpcClient({ address, credentials = clientCredentials() }: RpcClientSetup): RpcClient {
+  // The client serves one command: it needs no keepalive, and no load balancing over replicas.
   return rpcClientOver(openChannel({ address, credentials, options: SHORT_LIVED }));
 }
 

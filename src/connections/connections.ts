@@ -8,8 +8,8 @@ import type { ConnectionLimits } from "./listener-shares.ts";
 const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
 /**
- * Why the service closed a connection: evicted for a new one, refused for lack of room, HTTP/2 not set up in time, unauthenticated and idle for
- * too long, or too much useless data.
+ * Why the service closed a connection: evicted for a new connection or because there were too many unauthenticated calls, refused for lack of
+ * room, HTTP/2 not set up in time, unauthenticated and idle for too long, or too much useless data.
  */
 export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused", "flooding"] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
@@ -28,8 +28,10 @@ interface Setup {
 }
 
 /**
- * The open connections of one listener, bounded in total, per remote address, and while unauthenticated. When a new connection finds a
- * bound reached, the unauthenticated connection that has been inactive longest is evicted. Connections of known callers are never evicted.
+ * The open connections of one listener, bounded in total, per remote address, and while unauthenticated. When a new connection finds a bound
+ * reached, an unauthenticated connection is evicted: the one that has been idle longest or, if none is idle, the one that has been busy
+ * longest. When there are too many unauthenticated calls, the connection with most of them is evicted. Connections of known callers are never
+ * evicted.
  */
 export class Connections {
   readonly #setup: Setup;
@@ -41,7 +43,7 @@ export class Connections {
     CloseReason,
     number
   >;
-  /** Number of calls in flight on all unauthenticated connections. */
+  /** The weight of the calls in flight on all unauthenticated connections. */
   #unauthenticatedCalls = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
   #closedSinceLog = 0;
@@ -64,8 +66,9 @@ export class Connections {
   }
 
   /**
-   * Admits a connection of `peer`, evicting another connection if necessary. Returns undefined if there is no room: the caller must then close
-   * the connection. `close` must close the connection, and is called if it is evicted, floods, or exceeds a time limit.
+   * Admits a connection of `peer`, evicting another connection if necessary. Returns undefined if there is no room: the code that called `open`
+   * must then close the connection. `close` must close the connection. It is called if the connection is evicted, floods or exceeds a time
+   * limit; but if it is idle too long and has a `closeGracefully` (see {@link Connection.ready}), only that is called.
    */
   open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
     const { limits, clock } = this.#setup;
@@ -118,7 +121,7 @@ export class Connections {
     return connection?.isAuthenticated ? connection.caller : undefined;
   }
 
-  /** Records the caller of an authenticated `call`. `peer` is read only while a connection is unauthenticated. */
+  /** Records the caller of an authenticated `call`. `peer` is not read unless an open connection is unauthenticated. */
   authenticated(call: { readonly peer: string }, caller: string): void {
     if (this.#all.unauthenticated > 0) this.#byPeer.get(call.peer)?.authenticated(caller);
   }
@@ -150,7 +153,7 @@ interface ConnectionSetup {
   readonly pools: readonly Pool[];
   readonly close: (reason: CloseReason, closeGracefully: (() => void) | undefined) => void;
   readonly onClosed: () => void;
-  /** Called while the connection is unauthenticated: the weight of its calls in flight has changed by `change`. */
+  /** The connection's part of the weight of unauthenticated calls has changed by `change`. */
   readonly onCallCountChange: (change: number) => void;
 }
 
@@ -212,7 +215,7 @@ export class Connection {
     };
   }
 
-  /** Closes the connection to make room. */
+  /** Closes the connection, for a new connection or because there are too many unauthenticated calls. */
   evict(): void {
     this.#close("evicted");
   }

@@ -19,7 +19,7 @@ export interface AuthenticatedMethod extends CalledMethod {
   /** Knows whether an earlier result of `authenticate` is still valid. */
   readonly callerValidity: CallerValidity;
   readonly admission: Admission;
-  /** Gets the name of each caller that has been authenticated. */
+  /** Is told the name of each authenticated caller that has a role. */
   readonly connections: Pick<Connections, "authenticated">;
 }
 
@@ -43,11 +43,11 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   /** Ends the call with an error. No effect if it has ended. */
   abstract fail(error: unknown): void;
 
-  /** Counts the call among those of `caller`. Throws OVERLOADED if the caller has too many calls. No effect if the call is counted. */
+  /** Counts the call among those of `caller`. Throws OVERLOADED if the caller has too many calls. No effect if the call has already been counted. */
   protected abstract attributeTo(caller: string): void;
 
   /**
-   * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended. Nothing must be done for the call then.
+   * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended. The call must not be continued then.
    */
   protected authenticate(): boolean | Promise<boolean> {
     const { authenticate, callerValidity } = this.method;

@@ -2,7 +2,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 
 interface RepeatedField {
-  /** The number of the field with the nested message that has this field. Absent: the outer message has this field. */
+  /** If the repeated field is in a nested message: the number of the outer field that holds that message. */
   readonly within?: number;
   readonly number: number;
 }
@@ -12,7 +12,10 @@ const SCANNED_MULTIPLE = 16;
 
 export type Decode = (bytes: Buffer) => object;
 
-/** Decodes a message only up to the first element of `field` above `max`: an element may take two bytes on the wire and a hundred in memory. */
+/**
+ * Decodes messages after {@link withoutExcess} has removed the elements of `field` after element `max` + 1: an element may take two bytes on the
+ * wire and a hundred in memory.
+ */
 export function withMaxElements(max: number, field: RepeatedField): (decode: Decode) => Decode {
   return (decode) => (bytes) => decode(withoutExcess(bytes, field, max));
 }
@@ -34,9 +37,10 @@ export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) 
 const MAX_OTHER_FIELDS = 16;
 
 /**
- * Removes the elements of the field after element `max` + 1 from an encoded message. If the elements are in a nested message, everything after
- * the nested message is removed, too. The decoded message still shows that there are too many elements, and the removed elements are never
- * decoded. Returns the message unchanged if at most `max` elements are found before its end or before an invalid field.
+ * Removes the elements of the field after element `max` + 1 from an encoded message, and all but a few of the other fields after that element.
+ * If the elements are in a nested message, everything after the nested message is removed, too. The decoded message still shows that there are
+ * too many elements, and the removed elements are never decoded. Returns the message unchanged if at most `max` elements are found before its
+ * end, before an invalid field, and among the first SCANNED_MULTIPLE * `max` fields.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, max: number): Buffer {
   // An element takes at least two bytes.

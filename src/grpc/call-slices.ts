@@ -31,7 +31,7 @@ export class CallSlices {
 
   /**
    * `schedule` must run `nextSlice` in a later turn of the event loop: by default in the next one. `lastSliceMs` is the duration of the slice
-   * that has just ended.
+   * that has just ended; CALL_SLICE_MS for a slice that `add` began.
    */
   constructor(
     begin: BeginCall,

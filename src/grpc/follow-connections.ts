@@ -17,7 +17,7 @@ import { copySmallChunks } from "./small-chunks.ts";
 /**
  * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
  * then, the connection is read in turns with the other unauthenticated connections, and the calls of all of them together use at most half
- * of the processor. To be called once the server has its listeners.
+ * of the processor. Call this after grpc-js has added its event listeners to the HTTP/2 servers.
  */
 export function followConnections(
   server: Server,
@@ -43,6 +43,7 @@ export function followConnections(
       setTimeout(nextSlice, lastSliceMs),
     );
     http2Server.prependListener("session", (session) => {
+      // A session over a FieldCountingSocket has no remote address itself. No connection is found if it has been closed meanwhile.
       const connection = connections.find(fieldCountingSocketOf(session)?.peer ?? peerName(session.socket));
       if (connection === undefined) return;
       const closeAsFlooding = () => {
@@ -63,6 +64,7 @@ export function followConnections(
         reader.closed();
         readers.delete(reader);
       });
+      // Unlike destroying the socket, this sends the peer a GOAWAY frame.
       session.once("remoteSettings", () => connection.ready({ closeGracefully: () => session.destroy() }));
       let settingsFrames = 0;
       session.on("remoteSettings", () => {
@@ -102,7 +104,7 @@ export function followConnections(
         if (
           reader?.hasManyLateMessages &&
           reader.caller !== undefined &&
-          // With another credential, the call may be of another caller, behind a proxy.
+          // If the peer is a proxy, a call with another credential may come from another caller, and is not refused.
           reader.authorization === authorization &&
           !hasRoomFor(String(headers[":path"]), reader.caller)
         ) {
@@ -127,10 +129,10 @@ export interface FollowedConnection {
   readonly closeAsFlooding: () => void;
 }
 
-/** Interval at which connections are checked for input that raises no event. */
+/** Interval at which connections are checked for input for which Node.js emits no event, such as PING frames. */
 const INPUT_CHECK_MS = 50;
 
-/** Checks all connections for input that raises no event, with one timer, which runs only while there are any. */
+/** Checks all connections for input for which Node.js emits no event. They share one timer, which runs only while there are connections. */
 class PeriodicInputChecks {
   readonly #readers = new Set<Reader>();
   #timer: NodeJS.Timeout | undefined;

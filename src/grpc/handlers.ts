@@ -37,8 +37,8 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 };
 
 /**
- * Calls of List and Prune that are carried out at once, in total and for one caller. The database's pool has four connections, one of which is
- * left for what Blacklist needs of it.
+ * Maximum number of List and Prune calls in progress, in total and per caller. The database's pool has four connections; one remains free for
+ * Blacklist.
  */
 const MAX_POOL_CALLS = 3;
 const MAX_POOL_CALLS_PER_CALLER = 2;
@@ -51,7 +51,7 @@ interface Setup {
   readonly maxTokenLifetimeMs: number;
 }
 
-/** The handlers of the service: they translate messages to the domain and back, and hold no other logic. */
+/** The handlers of the service. They translate messages to the domain and back, and bound the calls that use the database's pool. */
 export function createHandlers({
   metrics,
   blacklist,
@@ -68,6 +68,7 @@ export function createHandlers({
   };
   const turns = new FairTurns({ maxInProgress: MAX_POOL_CALLS, maxPerCaller: MAX_POOL_CALLS_PER_CALLER });
   const list = async ({ pageToken }: ListRequest, { filter, limit }: ReturnType<typeof readListRequest>) => {
+    // Only for a raw token does this read the database, which may have an entry for exactly that text.
     await checkFilterTokens(filter, (keys) => blacklist.storedAmong(keys));
     const pageTokens = new PageTokens(await blacklist.secret());
     const position = pageToken === "" ? undefined : pageTokens.open(pageToken, filter);
@@ -107,7 +108,7 @@ export function createHandlers({
           revision: formatRevision(revision),
         };
       } finally {
-        // Returns the reserved quota that was not used, since not every token becomes an entry.
+        // Returns the reserved quota if no entry was added. No effect after `blacklist.add`, which has settled the allowance.
         allowance.settle(0);
       }
     },

@@ -9,6 +9,7 @@ export function addReflection(server: Pick<Server, "addService">, services: read
   const files = new Map<string, Buffer>();
   for (const { file } of [...services, Health]) collect(file, files);
   const descriptors = [...files.values(), ...reflectionItself().flatMap(filesOf)];
+  // The library expects a package definition, but reads only the descriptors, of which one entry may have those of all services.
   new ReflectionService({ offered: { fileDescriptorProtos: descriptors } } as never).addToServer(
     server as Server,
   );

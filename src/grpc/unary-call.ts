@@ -77,6 +77,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   receivedLarge(bytes: number): void {
     if (this.isGone) return;
     const { requests } = this.method.admission;
+    // `owner` does not change from here on, so the share is given back under the name that took it.
     const share = requests.take(this.owner, bytes);
     if (share === undefined) {
       this.fail(new ServiceError("OVERLOADED", "too many bytes of large requests are in flight"));

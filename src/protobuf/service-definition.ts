@@ -54,7 +54,7 @@ export function methodDefinition<I extends DescMessage, O extends DescMessage>(
         return MALFORMED as unknown as MessageShape<I>;
       }
     },
-    // Handlers of our methods return encoded responses; those of health and reflection return messages.
+    // Responses of our service are passed to grpc-js already encoded; health passes messages.
     responseSerialize: (answer: object) => (Buffer.isBuffer(answer) ? answer : encode(output, answer)),
     responseDeserialize: (bytes) => decode(output, bytes),
   };

@@ -34,7 +34,10 @@ import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
 
-/** In this last share of its validity a revocation list is reported as expiring, as by the alert: the next list should be there by then. */
+/**
+ * A revocation list is reported as expiring in the last tenth of its validity, since the next list should be installed before that. The alert
+ * uses the same share.
+ */
 const CRL_NOTICE_SHARE = 0.1;
 
 export interface Service {
@@ -104,7 +107,7 @@ export async function start(
       onPhase: () => updateServing(),
     });
     closers.push(() => started.stop());
-    const { blacklist, follower, watchHub, backlog, quota } = started;
+    const { blacklist, follower, watchHub, backlog: pruneBacklog, quota } = started;
 
     let serving: Serving = "nothing";
     const { security } = config;
@@ -134,7 +137,7 @@ export async function start(
       serving: () => serving,
       store,
       clockBounds,
-      backlog,
+      backlog: pruneBacklog,
       auth,
       certificates,
       files: {
@@ -153,7 +156,7 @@ export async function start(
       index: follower,
       watchHub,
     });
-    // Closed after gRPC has drained, which waits for the requests here too.
+    // Closed after `grpc.drain`, which also waits for the requests in progress on this server.
     const authz = await startAuthz(config.authz, {
       blacklist,
       admission,
@@ -258,7 +261,7 @@ function sharesOf(
   return shares;
 }
 
-/** The certificates that the service presents or trusts. */
+/** The certificates that the service presents or trusts, and the revocation lists of client certificates. */
 function watchedCertificates({ database }: Config, tls: TlsContext | undefined): WatchedCertificate[] {
   const ca = database.kind === "mysql" ? database.tls?.ca : undefined;
   const databaseCa = ca === undefined ? undefined : validityOfAuthorities(ca);
@@ -286,7 +289,7 @@ const NO_DROPPED_LINES = { dropped: { audit: 0, other: 0 } };
 const UNKNOWN_BUILD = { version: "unknown", node: "unknown" };
 
 const INSECURE_WARNING =
-  "INSECURE=yes: any peer that can connect to LISTEN_ADDRESS can revoke tokens, and read and prune revocations, or calls can be read on the network";
+  "INSECURE=yes: without authentication, any peer that can connect to LISTEN_ADDRESS can revoke tokens and read and prune revocations; without TLS, calls can be read on the network";
 
 /** Warns if other users can access the database's files, which an older version created readable for all. */
 function warnOfReaders(filename: string, log: Logger): void {

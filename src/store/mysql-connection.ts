@@ -26,7 +26,10 @@ class Session {
     this.loss = loss;
   }
 
-  /** mysql2's `execute` computes a cache key from all options for each call, which costs as much as the rest of the call. */
+  /**
+   * Runs a statement that is prepared once per connection. Not by mysql2's own `execute`, which computes a cache key from all options for each
+   * call; that costs as much as the rest of the call.
+   */
   async execute<T>(sql: string, values: Values): Promise<T> {
     const statement = this.#statements.get(sql) ?? (await this.#prepare(sql));
     return new Promise((resolve, reject) => {
@@ -67,7 +70,10 @@ export class MysqlConnection {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Without `autocommit` only a COMMIT stores anything, even if the server rolls a transaction back half-way. */
+  /**
+   * Without `autocommit` only a COMMIT stores anything. With it, if the server rolled a transaction back half-way, the remaining statements would
+   * each be committed.
+   */
   constructor(options: ConnectionOptions, { autocommit = true } = {}) {
     this.#autocommit = autocommit;
     this.#options = {

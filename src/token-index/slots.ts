@@ -63,7 +63,7 @@ export class Slots {
     this.#words[at + HIGH] = expiresAt / HALF;
   }
 
-  /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move back by one. */
+  /** Inserts an entry at `slot`; the entries from there up to the free slot `free` each move to the next higher slot. */
   insert(slot: number, free: number, fingerprint: Int32Array, expiresAt: number): void {
     const words = this.#words;
     const at = slot * SLOT_WORDS;
