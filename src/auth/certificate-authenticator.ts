@@ -24,8 +24,8 @@ export class CertificateAuthenticator {
   /** Cached, since a connection has one certificate and many calls. */
   #identities = new WeakMap<PeerCertificate, Identity>();
   /**
-   * Certificates that were carriers when their connections opened. On these connections header fields are not counted, so a token that
-   * Node.js drops would go unnoticed: they stay carriers even if they are given roles later.
+   * Certificates that were carriers when their connections opened. They stay carriers on these connections, even if they are given roles
+   * later: header fields are not counted there, so a call whose token Node.js has dropped would be attributed to the certificate.
    */
   readonly #carriers = new WeakSet<PeerCertificate>();
   /** Certificates that TLS would no longer accept. */
@@ -38,8 +38,8 @@ export class CertificateAuthenticator {
   }
 
   /**
-   * Whether the certificate would authenticate a call on its connection whose token was lost on the way. Call it when the connection opens:
-   * a carrier then stays a carrier for the whole connection.
+   * Whether a call that lost its token on the way would be authenticated by this certificate instead. Call it when the connection opens: a
+   * carrier then stays a carrier for the whole connection.
    */
   replacesLostToken(certificate: PeerCertificate): boolean {
     if (this.#identityOf(certificate) !== "carrier") return this.#options.acceptsTokens ?? false;

@@ -35,7 +35,10 @@ export class Blacklist {
     this.#options = options;
   }
 
-  /** Whether, by both clocks, no verifier can still accept a token that expires at `expiresAt`: blacklisting it would be a mistake. */
+  /**
+   * Whether, by the service's clock and by the database's clock, no verifier can still accept a token that expires at `expiresAt`:
+   * blacklisting it would be a mistake.
+   */
   isPast(expiresAt: EpochMs): boolean {
     const { clockBounds, leewayMs } = this.#options;
     return expiresAt + leewayMs <= clockBounds.earliest();
@@ -57,7 +60,10 @@ export class Blacklist {
     return this.#options.quota?.allowance(principal.name) ?? new Allowance(UNLIMITED);
   }
 
-  /** Adds or extends entries. `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and as {@link Writer.write}. */
+  /**
+   * Adds or extends entries. `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and whatever {@link
+   * Writer.write} throws.
+   */
   async add(
     entries: readonly NewEntry[],
     caller: KnownCaller,
@@ -122,5 +128,5 @@ export class Blacklist {
   }
 }
 
-/** The allowance of a caller without a quota. */
+/** For a caller without a quota: reserves without a bound, and has nothing to give back. */
 const UNLIMITED = async () => () => {};

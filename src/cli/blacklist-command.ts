@@ -30,7 +30,8 @@ Each line of standard input is a jti, byte for byte, or an object:
 
 --jwt reads a token instead, from a file, or from standard input (-). If the
 service knows the token's issuer, it verifies the token and takes jti and
-expiry from it. An expired token is accepted: there is nothing to revoke.
+expiry from it. An expired token is not an error: the command succeeds
+without revoking anything.
 A raw token in any other place is rejected: an entry for it would revoke
 nothing.
 
@@ -69,7 +70,7 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
       "why the tokens are revoked; stored with each entry",
       textUpTo(MAX_REASON_BYTES),
     )
-    // Not parsed by commander, which would quote a token given by mistake.
+    // Has no value parser: commander's error would quote the value, which may be a token given in place of a file.
     .addOption(
       new Option("--jwt <file>", "revoke the token in this file, or with - on standard input").conflicts(
         "expiresAt",

@@ -128,7 +128,7 @@ async function openPart(path: string, open: (part: string) => Promise<FileHandle
   }
 }
 
-/** Throws a UsageError if `path` is not a file. Called before the export, so that the export does not fail at its end. */
+/** Throws a UsageError if `path` exists and is not a file. Called before the export, so that the export does not fail at its end. */
 async function expectReplaceable(path: string): Promise<void> {
   const existing = await stat(path).catch(() => undefined);
   if (existing !== undefined && !existing.isFile()) throw new UsageError(`${path} is not a file`);
@@ -165,7 +165,7 @@ function isState({ version, filter, pageToken, count, bytes }: State): boolean {
   );
 }
 
-// Seconds are bigints, which JSON does not support.
+// The filter's timestamps have `seconds` as bigints, which JSON does not support.
 function stateText(state: State): string {
   return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
 }

@@ -41,6 +41,7 @@ export class OutageRetry {
 /** Whether a retry may succeed once the outage is over. */
 function isTransient(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
+  // The command aborts no calls except by `signal`, which has been checked: CANCELLED means that the service or a proxy aborted the call.
   const { code, reason } = remapCancellation(error, { cancelledByClient: false });
   return code === "UNAVAILABLE" || code === "DEADLINE_EXCEEDED" || reason === "OVERLOADED";
 }
@@ -53,8 +54,9 @@ const MIN_WAIT_MS = 50;
 const GIVE_UP_AFTER_MS = 10 * 60_000;
 
 /**
- * Retries `call` while the caller's quota is spent and the service asks for a wait of at most MAX_WAIT_MS; nothing was stored. So a file
- * with more tokens than the quota can be imported. Throws any other error, and gives up after ten minutes.
+ * Retries `call` while the caller's quota is spent and the service asks for a wait of at most MAX_WAIT_MS. A call refused by the quota
+ * has stored nothing, so it can be repeated, and a file with more tokens than the quota can be imported. Throws any other error, and gives
+ * up after ten minutes.
  */
 export async function retryQuota<T>(io: CliIo, call: () => Promise<T>): Promise<T> {
   const giveUpAt = io.clock.monotonic() + GIVE_UP_AFTER_MS;

@@ -79,7 +79,7 @@ export class PendingCheck {
     else this.#sink.answered(this.#index, replacement);
   }
 
-  /** Called when the caller aborts the check; the unavailability policy does not apply. */
+  /** Called when the caller aborts the check. `onFailure` is not asked for a replacement. */
   abandon(): void {
     if (this.isSettled) return;
     this.#settle();
@@ -103,8 +103,8 @@ function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshne
 }
 
 /**
- * Checks that wait for the same event: the start of a call, its answer, or a proof. Together they cost one entry in {@link
- * Deadlines}, however many they are.
+ * Checks that wait for the same event: the start of a call, its answer, or a proof. Their deadlines are watched together, so they need
+ * only one timer, however many they are.
  */
 export class CheckGroup {
   checks: PendingCheck[] = [];
@@ -113,7 +113,7 @@ export class CheckGroup {
   latestDeadline = 0;
   /** Whether abandoned checks stay in `checks`. Required once they are sent: the answers have the order of `checks`. */
   keepsAbandoned = false;
-  /** Called when all checks of a call in flight have been abandoned. */
+  /** Cancels the call in flight. Called once all its checks have been abandoned or have expired, and by {@link close}. */
   onAllAbandoned: (() => void) | undefined;
   /** The error of the last attempt, after which the checks wait for another attempt. */
   lastError: ClientError | undefined;

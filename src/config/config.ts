@@ -25,6 +25,7 @@ export interface Config {
   readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
   readonly security: Security;
+  /** How proxies ask whether a request may pass: by Envoy's `Check` on LISTEN_ADDRESS, or by HTTP at AUTHZ_ADDRESS. */
   readonly authz: Authz;
   readonly connections: ConnectionBounds;
 }

@@ -15,7 +15,7 @@ const MAX_GRPC_CONNECTIONS = 15_000;
  */
 const RESERVED_DESCRIPTORS = 128;
 
-/** Connections shared among the listeners even if there are fewer file descriptors, since the service would be of no use with fewer. */
+/** The minimum number of connections to distribute, even if there are too few file descriptors for them: with fewer the service is of no use. */
 const MIN_CONNECTIONS = 16;
 
 /** The bounds on the connections of one listener. */

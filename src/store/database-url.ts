@@ -45,7 +45,10 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
   };
 }
 
-/** Rejects what shells, or URLs of other programs, expand or cut off: used literally, such a path names a new file with an empty blacklist. */
+/**
+ * Describes what a shell would expand, or another program would cut off. Here the path is taken literally, so it would name a new, empty
+ * database. Undefined: there is nothing of that kind.
+ */
 function literalProblem(filename: string): string | undefined {
   if (/^~|\$\{|\$\w/.test(filename))
     return "contains ~ or a variable, which is not expanded here: write the path in full";
@@ -58,6 +61,6 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new RangeError("has a % that is not followed by two hexadecimal digits");
+    throw new RangeError("has a % that does not begin valid percent-encoded UTF-8");
   }
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Knex } from "knex";
 
-/** The migrations by name, in order. MySQL cannot roll DDL back, so each is one statement, which is either applied or not. */
+/** The migrations by name, in order. MySQL cannot roll DDL back, so each that has DDL is one statement, which is either applied or not. */
 export const MIGRATIONS: Record<string, Knex.Migration["up"]> = {
   /**
-   * Identifiers are bytes, not text: a collation would make `abc` and `ABC` the same token, or pad `abc ` away. Times are whole
+   * Identifiers are bytes, not text: a collation would make `abc` and `ABC` the same token, or ignore the trailing space of `abc `. Times are whole
    * milliseconds since 1970, so that no session's time zone affects them.
    */
   "0001-blacklisted-tokens": ({ schema }) =>

@@ -33,7 +33,7 @@ export async function deleteExpired(
     });
     const keys = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
     if (keys.length === 0) return { count, hasMore: rows.length > 0 };
-    // Literals: parameters, one per key, would cost Knex and the driver more than the rest costs the database.
+    // Literals, because one parameter per key would cost more time in Knex and the driver than the DELETE costs in the database.
     count += await knex("blacklisted_tokens")
       .whereRaw(`jti IN (${keys.join()})`)
       .where("expires_at", "<=", cutoff)

@@ -27,7 +27,10 @@ export class ClientTrust {
     this.#lists = lists && this.#bySigner(lists);
   }
 
-  /** The validity of the lists. Outside it, all clients' certificates are rejected. Undefined if there are no lists. */
+  /**
+   * The time in which all lists are valid. Outside it, at least the certificates of one authority are rejected. Undefined if there are no
+   * lists.
+   */
   get listValidity(): Validity | undefined {
     if (this.#lists === undefined) return undefined;
     const lists = [...this.#lists.values()].map(newestOf);
@@ -45,7 +48,10 @@ export class ClientTrust {
     });
   }
 
-  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is accepted. The rest of `chain` may have its issuers. */
+  /**
+   * Why the first certificate of `chain` is not accepted at `now`; undefined if it is accepted. Its own validity period is not checked here.
+   * The rest of `chain` may have its issuers.
+   */
   whyRejected(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
     const [first] = chain;
     return first === undefined ? "it is unknown" : this.#whyRejected(first, { chain, now, depth: 0 });

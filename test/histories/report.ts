@@ -99,7 +99,7 @@ const HEADINGS = [
   "Fewest",
   "During the fault",
   "Least share",
-  "Asked of gateways",
+  "Checks at gateways",
   "Answers from copies",
   "Least share",
   "Snapshots",

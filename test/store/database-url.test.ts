@@ -53,8 +53,8 @@ describe("parseDatabaseUrl", () => {
     "mysql://db:x/tokens": /^is not a URL/,
     "mysql://db/tokens?charset=latin1": /^takes no parameters/,
     "mysql://db/tokens#x": /^takes no parameters/,
-    "mysql://app:%@db/tokens": /^has a % that is not followed/,
-    "mysql://db/%ff": /^has a % that is not followed/,
+    "mysql://app:%@db/tokens": /^has a % that does not begin/,
+    "mysql://db/%ff": /^has a % that does not begin/,
   };
   for (const [text, problem] of Object.entries(REFUSED)) {
     it(`refuses ${JSON.stringify(text)}`, () => {
