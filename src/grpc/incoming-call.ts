@@ -283,7 +283,7 @@ class IncomingCall extends WaitingCall implements ServerInterceptingCallInterfac
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
-    this.reader?.requestCompleted();
+    if (this.#occupiesRoom && !this.#hasEnded) this.reader?.requestCompleted();
     // If the call has ended, grpc-js would still run its handler, which would never be told of the end. If the connection is lost, Node.js ends
     // the bodies of all its calls, possibly hundreds, as if the client had half-closed them, although they cannot be answered any more.
     const isLost = internalsOfCall(this.#call).stream?.aborted === true;

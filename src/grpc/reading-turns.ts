@@ -277,7 +277,7 @@ export class Reader implements PausableConnection {
     else if (this.#turns === undefined) this.#readIn(this.#setup.turns.authenticated);
   }
 
-  /** To be called when a call has sent its complete request. It makes up for one that was refused: the client does complete its requests. */
+  /** To be called when an admitted call has sent its complete request, which makes up for a call that was refused. */
   requestCompleted(): void {
     if (this.#refusedForRoom > 0) this.#refusedForRoom--;
   }

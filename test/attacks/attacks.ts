@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { framed } from "../support/http2-call.ts";
 import { methodPath } from "../support/raw-channel.ts";
 import type { Attack, Extent, Target } from "./attack.ts";
 import { repeat } from "./attack.ts";
@@ -405,6 +406,18 @@ export const ATTACKS: readonly Attack[] = [
         streams: 100,
         forMs,
         headers: bearer(target),
+      }),
+  },
+  {
+    name: "padded-messages-by-caller",
+    sends: "the first message of a caller's Watch, and frames that are ignored, on 2,000 streams",
+    play: (target, { share, forMs }) =>
+      paddedCrumbs(target.address, WATCH, {
+        connections: Math.ceil(25 * share),
+        streams: 80,
+        forMs,
+        headers: bearer(target),
+        sent: framed(Buffer.of(10, 3, 18, 1, 1)),
       }),
   },
   {

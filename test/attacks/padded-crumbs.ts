@@ -10,19 +10,22 @@ interface Extent {
   readonly streams: number;
   readonly forMs: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What is sent of each message, with its length; default: the first byte. */
+  readonly sent?: Buffer;
 }
 
+const FIRST_BYTE = Buffer.from([0, 0, 0, 0, 100, 10]);
+
 /**
- * Begins messages with one byte each, and follows each by ignored frames that fill a read of the service: what is kept of a message must
- * not keep the rest of the read. Resolves with the number of messages.
+ * Begins or sends messages, and follows each by ignored frames that fill a read of the service: what is kept of a message must not keep the rest
+ * of the read. Resolves with the number of messages.
  */
 export async function paddedCrumbs(
   address: string,
   path: string,
-  { connections, streams, forMs, headers }: Extent,
+  { connections, streams, forMs, headers, sent = FIRST_BYTE }: Extent,
 ): Promise<number> {
   const until = performance.now() + forMs;
-  const crumb = Buffer.from([0, 0, 0, 0, 100, 10]);
   const padding = Buffer.concat(
     Array.from({ length: 4 }, () => frame(UNKNOWN, 0, 0, Buffer.alloc(READ_BYTES / 4 - 100))),
   );
@@ -36,7 +39,7 @@ export async function paddedCrumbs(
       const id = streamId(index);
       begun++;
       http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, id, call));
-      http2.socket.write(frame(FRAME.data, 0, id, crumb));
+      http2.socket.write(frame(FRAME.data, 0, id, sent));
       if (!http2.socket.write(padding)) await http2.drained(200);
     }
   };

@@ -4,7 +4,6 @@ import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { describe, it } from "mocha";
 import { copySmallChunks } from "../../src/grpc/small-chunks.ts";
-import { until } from "../support/until.ts";
 
 describe("what an HTTP/2 stream receives", () => {
   it("keeps at most twice its size in memory", async () => {
@@ -34,19 +33,10 @@ describe("what an HTTP/2 stream receives", () => {
       for (const { buffer, length } of received) {
         expect(buffer.byteLength).to.be.at.most(2 * length);
       }
-      // A whole message, which is decoded at once, need not be copied. A part that only looks like one is.
+      // A whole message too, since grpc-js keeps it as long as the stream is open.
       received.length = 0;
       await send(Buffer.from([0, 0, 0, 0, 2, 1, 2]));
-      const call = client.request({ ":method": "POST" });
-      call.write(Buffer.from([0, 0, 0, 0, 99]));
-      await until(() => received.length === 2, { withinMs: 5000, what: "the beginning has arrived" });
-      call.end(Buffer.from([0, 0, 0, 0, 0]));
-      await once(call.resume(), "close");
-      expect(received.map(({ buffer, length }) => buffer.byteLength > 2 * length)).to.deep.equal([
-        true,
-        false,
-        false,
-      ]);
+      expect(received.map(({ buffer, length }) => buffer.byteLength > 2 * length)).to.deep.equal([false]);
     } finally {
       client.close();
       server.close();
