@@ -218,7 +218,9 @@ describe("a visit of the token index", () => {
     const random = randomFor("token index visit");
     const upTo = (most: number) => Math.floor(random() * most);
     const counts = { lost: 0, steps: 0, grown: 0, shrunk: 0 };
-    for (let round = 0; round < 40; round++) {
+    const areEnough = () => counts.steps > 120 && counts.grown > 5 && counts.shrunk > 5;
+    // Some seeds need more rounds than others.
+    for (let round = 0; round < 40 || (!areEnough() && round < 400); round++) {
       const index = new TokenIndex(KEY);
       let made = 0;
       const add = (count: number, expiresAt: number) => {
@@ -246,7 +248,7 @@ describe("a visit of the token index", () => {
       counts.lost += held.filter((print) => !seen.has(print)).length;
     }
     expect(counts.lost).to.equal(0);
-    expect([counts.steps > 120, counts.grown > 5, counts.shrunk > 5]).to.deep.equal([true, true, true]);
+    expect(areEnough()).to.equal(true);
   });
 
   it("adds entries by their fingerprints from another index with the same key", () => {
